@@ -1,0 +1,1 @@
+"""Influence vectors: what each training row does to each validation row, by exact factored products."""
