@@ -1,0 +1,167 @@
+"""How surprising is each cell, given the others in its row, and which value would be likely instead?
+
+One masked network over the binned table (all columns at once): any subset of columns is hidden, and the hidden ones
+are predicted. The label is a column too, but hidden whenever cells are judged, so that a wrong label blames no cell.
+Cost: 2·N·(H² + H·T) flops a pass, T = all bins together; E training passes and one pass per column.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from demix_core.binning import Binned, bin_column, bin_target
+from demix_core.errors import Cancelled
+from demix_core.types import Progress, Schema, ShouldStop, never_stop, no_progress
+
+HIDDEN = 128
+BATCH = 512
+STEPS_AT_LEAST = 160
+EPOCHS = 8
+FLOOR = 1e-6
+
+
+@dataclass(frozen=True)
+class CellModel:
+    """What the masked network says of every cell.
+
+    surprise: float32 [N, F] nats above the expected (−log p minus the entropy); suggestion: object [N, F] cell texts;
+    certainty: float32 [N, F] probability of the suggested bin; label_surprise: float32 [N] −log p(label | cells);
+    label_shift: float32 [N, F] how much label_surprise rises when a column is hidden (> 0: that column explains the label).
+    """
+
+    surprise: np.ndarray
+    suggestion: np.ndarray
+    certainty: np.ndarray
+    label_surprise: np.ndarray
+    label_shift: np.ndarray
+
+
+class MaskedNetwork(nn.Module):
+    """Sum of one embedding per column (or its mask), one residual layer, a softmax over each column's bins."""
+
+    def __init__(self, sizes: list[int], generator: torch.Generator) -> None:
+        super().__init__()
+        self.total, self.count = sum(sizes), len(sizes)
+        self.embedding = nn.EmbeddingBag(self.total + self.count, HIDDEN, mode="sum")
+        self.hidden = nn.Linear(HIDDEN, HIDDEN)
+        self.out = nn.Linear(HIDDEN, self.total)
+        scale = 1 / np.sqrt(HIDDEN)
+        nn.init.normal_(self.embedding.weight, std=1 / np.sqrt(self.count), generator=generator)
+        for layer in (self.hidden, self.out):
+            nn.init.uniform_(layer.weight, -scale, scale, generator=generator)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """inputs: int64 [B, F+1] global codes -> logits [B, T]."""
+        h = F.relu(self.embedding(inputs))
+        return self.out(F.relu(h + self.hidden(h)))
+
+
+class _Masked:
+    """The binned table as tensors, with the network fitted to it."""
+
+    def __init__(self, binned: list[Binned], seed: int, progress: Progress, should_stop: ShouldStop) -> None:
+        sizes = [b.size for b in binned]
+        starts = np.concatenate([[0], np.cumsum(sizes)])
+        self.codes = torch.from_numpy(np.stack([b.codes for b in binned], 1))
+        self.offsets = torch.from_numpy(starts[:-1])
+        self.masks = int(starts[-1]) + torch.arange(len(binned))
+        self.parts = [slice(int(a), int(b)) for a, b in zip(starts[:-1], starts[1:], strict=True)]
+        generator = torch.Generator().manual_seed(seed)
+        self.network = MaskedNetwork(sizes, generator)
+        self._fit(generator, progress, should_stop)
+
+    def _fit(self, generator: torch.Generator, progress: Progress, should_stop: ShouldStop) -> None:
+        n, columns = self.codes.shape
+        per_epoch = -(-n // BATCH)
+        steps = max(STEPS_AT_LEAST, EPOCHS * per_epoch)
+        optimiser = torch.optim.Adam(self.network.parameters(), 2e-3)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 6e-3, total_steps=steps)
+        order = torch.randperm(n, generator=generator)
+        for step in range(steps):
+            if should_stop():
+                raise Cancelled("Stopped while learning what cells look like.")
+            at = (step % per_epoch) * BATCH
+            rows = order[at : at + BATCH]
+            codes = self.codes[rows]
+            rate = torch.rand(len(rows), 1, generator=generator) * 0.6 + 0.05
+            hidden = torch.rand(len(rows), columns, generator=generator) < rate
+            logits = self.network(torch.where(hidden, self.masks, codes + self.offsets))
+            loss = sum(self._loss(logits, codes, hidden, j) for j in range(columns))
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[union-attr]
+            optimiser.step()
+            schedule.step()
+            if step % 20 == 0:
+                progress(step / steps, "Learning what cells look like")
+            if at + BATCH >= n:
+                order = torch.randperm(n, generator=generator)
+
+    def _loss(self, logits: torch.Tensor, codes: torch.Tensor, hidden: torch.Tensor, j: int) -> torch.Tensor:
+        each = F.cross_entropy(logits[:, self.parts[j]], codes[:, j], reduction="none")
+        return (each * hidden[:, j]).sum() / hidden[:, j].sum().clamp(min=1)
+
+    @torch.no_grad()
+    def log_probabilities(self, column: int, *also_hidden: int) -> torch.Tensor:
+        """[N, size of column] with that column, and others if asked, hidden."""
+        inputs = self.codes + self.offsets
+        for j in (column, *also_hidden):
+            inputs[:, j] = self.masks[j]
+        with_column = [self.network(part)[:, self.parts[column]].log_softmax(1) for part in inputs.split(8192)]
+        return torch.cat(with_column)
+
+
+def fit_cells(
+    frame: pd.DataFrame,
+    schema: Schema,
+    seed: int,
+    progress: Progress = no_progress,
+    should_stop: ShouldStop = never_stop,
+) -> CellModel:
+    """Learn the table's own regularities and judge every feature cell against them."""
+    binned = [bin_column(frame[c.name], c.kind) for c in schema.features]
+    binned.append(bin_target(frame[schema.target], schema))
+    masked = _Masked(binned, seed, lambda f, m: progress(0.7 * f, m), should_stop)
+    label = len(binned) - 1
+    n, count = len(frame), len(binned) - 1
+    surprise, certainty, shift = (np.zeros((n, count), np.float32) for _ in range(3))
+    suggestion = np.empty((n, count), object)
+    label_surprise = _picked(masked.log_probabilities(label), binned[label].codes)
+    for j in range(count):
+        if should_stop():
+            raise Cancelled("Stopped while judging cells.")
+        log_p = masked.log_probabilities(j, label)
+        p = log_p.exp()
+        surprise[:, j] = _picked(log_p, binned[j].codes) - (-(p * log_p).sum(1)).numpy()
+        suggestion[:, j], certainty[:, j] = _suggest(p, binned[j])
+        shift[:, j] = _picked(masked.log_probabilities(label, j), binned[label].codes) - label_surprise
+        progress(0.7 + 0.3 * (j + 1) / count, f"Judging the cells of {schema.features[j].name}")
+    return CellModel(surprise, suggestion, certainty, label_surprise, shift)
+
+
+def _picked(log_p: torch.Tensor, codes: np.ndarray) -> np.ndarray:
+    return (-log_p[torch.arange(len(codes)), torch.from_numpy(codes)]).numpy()
+
+
+def _suggest(p: torch.Tensor, binned: Binned) -> tuple[np.ndarray, np.ndarray]:
+    """The most likely category, or the conditional median of a number (a value that occurs); never missing or far out."""
+    values = np.array(binned.values, object)
+    usable = torch.tensor([v != "" for v in binned.values])
+    if binned.ordered:
+        usable[-3:] = False
+    if not usable.any():
+        return np.full(len(p), "", object), np.zeros(len(p), np.float32)
+    p = torch.where(usable, p, 0.0)
+    p = p / p.sum(1, keepdim=True).clamp(min=FLOOR)
+    if binned.ordered:
+        best = (p.cumsum(1) >= 0.5).float().argmax(1)
+        near = p.gather(1, torch.stack([(best - 1).clamp(min=0), best, (best + 1).clamp(max=p.shape[1] - 1)], 1))
+        return values[best.numpy()], near.sum(1).clamp(max=1).numpy()
+    best = p.argmax(1)
+    return values[best.numpy()], p.gather(1, best[:, None])[:, 0].numpy()

@@ -1,0 +1,191 @@
+"""Which rows have which errors: one environment, two streamed passes (statistics and their ranks, then the DEC).
+
+Cost: 2·(2·N·M·Σ_l(D_l + K_l)) flops of influence at M ≤ 256, one pass at all M validation rows for the harm of each row,
+and N set-transformer passes over `tokens` validation rows. Memory: O(block × M), and N × F side features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from demix_core.classifiers.environment import Environment, make_environment, subset
+from demix_core.classifiers.features import Features, join, side_features, with_ranks
+from demix_core.classifiers.set_transformer import SetTransformer, load_checkpoint
+from demix_core.classifiers.thresholds import expected_f1_threshold, shift_to_share
+from demix_core.errors import Cancelled
+from demix_core.influence.vectors import Factors, factorise, stream
+from demix_core.models.training import predict, row_losses
+from demix_core.settings import Settings
+from demix_core.signals import Signals
+from demix_core.types import (
+    Encoded,
+    ErrorType,
+    FittedModel,
+    Progress,
+    Schema,
+    ShouldStop,
+    Task,
+    never_stop,
+    no_progress,
+)
+
+SHIPPED = Path(__file__).resolve().parents[2] / "assets" / "dec.safetensors"
+CURVE = 101
+"""Points of a typical profile: quantiles 0, 1, …, 100 %."""
+
+TYPICAL_ROWS = 4000
+DEC_BATCH = 1024
+
+
+@dataclass(frozen=True)
+class Detection:
+    """What the diagnosis stage hands on, for N training rows and the M validation rows influence was measured on.
+
+    probabilities float32 [N, 3] in the order of ErrorType; embedding float32 [N, 64]; thresholds per type;
+    harm float32 [N]: mean Φ over the validation rows (> 0 harms on the whole); grad_norm, loss float32 [N];
+    factors: of the M rows; validation_rows int64 [M] positions in the validation set; typical float32 [K, 2, 101]:
+    for each class the median sorted influences on validation rows of the same class and of others (regression: K = 1,
+    'same' are targets closer than one standard deviation).
+    """
+
+    probabilities: np.ndarray
+    embedding: np.ndarray
+    thresholds: dict[ErrorType, float]
+    harm: np.ndarray
+    grad_norm: np.ndarray
+    loss: np.ndarray
+    predictions: np.ndarray
+    factors: Factors
+    validation_rows: np.ndarray
+    typical: np.ndarray
+
+
+@dataclass(frozen=True)
+class Case:
+    """Everything the detector looks at. frame: the N training rows; train: them encoded, in the same order."""
+
+    frame: pd.DataFrame
+    schema: Schema
+    train: Encoded
+    validation: Encoded
+    fitted: FittedModel
+    signals: Signals
+
+
+def detect(
+    case: Case, settings: Settings, progress: Progress = no_progress, should_stop: ShouldStop = never_stop
+) -> Detection:
+    """Name the errors of every training row with the shipped DEC, or the one that settings.diagnose names."""
+    rng = np.random.default_rng(settings.seed)
+    chosen = settings.diagnose.classifier
+    dec = load_checkpoint(SHIPPED if chosen == "shipped" else Path(chosen))
+    task = case.schema.task
+    order = rng.permutation(len(case.validation.y))[: settings.influence.validation_rows]
+    measured = subset(case.validation, order)
+    factors = factorise(case.fitted.network, measured.x, measured.y, task)
+    harm, norm, typical = _profiles(case, measured, factors, settings, _part(progress, 0.0, 0.3), should_stop)
+    environment = make_environment(case.fitted, measured, task, rng)
+    features, loss, predictions = row_features(case, environment, _part(progress, 0.3, 0.5), should_stop)
+    embedding, p = _classify(dec, features, environment, case.train, _part(progress, 0.5, 1.0), should_stop)
+    share = settings.diagnose.expected_error_share
+    if share > 0:
+        p = shift_to_share(p, share).astype(np.float32)
+    thresholds = {kind: expected_f1_threshold(p[:, k]) for k, kind in enumerate(ErrorType)}
+    return Detection(p, embedding, thresholds, harm, norm, loss, predictions, factors, order, typical)
+
+
+def _part(progress: Progress, start: float, stop: float) -> Progress:
+    def inner(fraction: float, message: str) -> None:
+        progress(start + (stop - start) * fraction, message)
+
+    return inner
+
+
+def row_features(
+    case: Case, environment: Environment, progress: Progress = no_progress, should_stop: ShouldStop = never_stop
+) -> tuple[Features, np.ndarray, np.ndarray]:
+    """(features with ranks of all N rows, loss [N], model outputs [N, K]): the first pass."""
+    predictions = predict(case.fitted.network, case.train.x, case.schema.task)
+    loss = row_losses(case.fitted.network, case.train, case.schema.task)
+    side = side_features(case.frame, case.schema, case.train, case.fitted, predictions, loss, case.signals)
+    statistics = environment.statistics(case.train, progress, should_stop)
+    return join([with_ranks(side), with_ranks(statistics)]), loss, predictions
+
+
+@torch.no_grad()
+def _classify(
+    dec: SetTransformer,
+    features: Features,
+    environment: Environment,
+    rows: Encoded,
+    progress: Progress,
+    should_stop: ShouldStop,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Second pass: (embedding [N, 64], probabilities [N, 3])."""
+    picked = torch.from_numpy(dec.pick(features))
+    embedding = np.empty((len(picked), dec.shape.embedding), np.float32)
+    p = np.empty((len(picked), len(ErrorType)), np.float32)
+    for part, token, _ in environment.blocks(rows, progress, should_stop):
+        for start in range(part.start, part.stop, DEC_BATCH):
+            if should_stop():
+                raise Cancelled("Stopped while naming errors.")
+            stop = min(start + DEC_BATCH, part.stop)
+            some = token[start - part.start : stop - part.start, : dec.shape.tokens]
+            z = dec.embed(picked[start:stop], some)
+            embedding[start:stop] = z.numpy()
+            p[start:stop] = dec.probabilities(z).numpy()
+    return embedding, p
+
+
+def _profiles(
+    case: Case,
+    measured: Encoded,
+    factors: Factors,
+    settings: Settings,
+    progress: Progress,
+    should_stop: ShouldStop,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One pass at all M validation rows: (harm [N], gradient norm [N], typical curves [K, 2, 101])."""
+    n = len(case.train.y)
+    harm, norm = np.empty(n, np.float32), np.empty(n, np.float32)
+    classes = len(case.schema.classes) or 1
+    curves: list[list[list[np.ndarray]]] = [[[], []] for _ in range(classes)]
+    every = max(1, n // TYPICAL_ROWS)
+    same_class = same_class_rule(case.schema.task, measured.y)
+    blocks = stream(
+        case.fitted.network, case.train, case.schema.task, factors, settings.influence, progress, should_stop, parts=False
+    )
+    for block in blocks:
+        harm[block.start : block.stop] = block.phi.mean(1)
+        norm[block.start : block.stop] = block.norm
+        for i in range(-block.start % every, block.stop - block.start, every):
+            y = case.train.y[block.start + i]
+            own = int(y) if case.schema.classes else 0
+            for side, mask in enumerate((same_class(y), ~same_class(y))):
+                if mask.any():
+                    curves[own][side].append(curve(block.phi[i, mask]))
+    typical = np.zeros((classes, 2, CURVE), np.float32)
+    for k in range(classes):
+        for side in (0, 1):
+            if curves[k][side]:
+                typical[k, side] = np.median(np.stack(curves[k][side]), 0)
+    return harm, norm, typical
+
+
+def same_class_rule(task: Task, validation_y: np.ndarray) -> Callable[[float], np.ndarray]:
+    """y -> bool [M]: validation rows of the same class; regression: targets closer than one (standardised) deviation."""
+    if task is Task.CLASSIFICATION:
+        return lambda y: validation_y == y
+    return lambda y: np.abs(validation_y - y) < 1.0
+
+
+def curve(phi: np.ndarray) -> np.ndarray:
+    """float32 [101]: the sorted influences at equal steps, so that profiles of different sets can be compared."""
+    ordered = np.sort(phi)
+    return ordered[np.linspace(0, len(ordered) - 1, CURVE).round().astype(int)].astype(np.float32)

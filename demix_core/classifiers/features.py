@@ -1,0 +1,322 @@
+"""What the DEC reads of a row: tokens (one per validation row) and side features (numbers per row), named and grouped.
+
+Groups, so that each can be left out and its worth measured: 'influence' (anything from Φ or gradients), 'similarity'
+(inputs' cosine and label agreement), 'side' (training dynamics, out-of-fold, cells, shortcuts, the run as a whole).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+
+from demix_core.columns import is_missing, to_numeric, to_text
+from demix_core.signals import Signals
+from demix_core.types import ColumnKind, Encoded, FittedModel, Schema, Task
+
+CHANNELS = ("influence", "influence_last", "influence_first", "similarity", "agreement", "validation_loss")
+CHANNEL_GROUPS = ("influence", "influence", "influence", "similarity", "similarity", "side")
+QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+NEAREST = 20
+DYNAMICS = 5
+SURPRISING = 3.0
+"""Nats above the expected from which a cell counts as surprising."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """values: float32 [N, F] raw features, finite; names and groups: F each."""
+
+    values: np.ndarray
+    names: tuple[str, ...]
+    groups: tuple[str, ...]
+
+
+class Collector:
+    """Gathers named columns of features of one group."""
+
+    def __init__(self) -> None:
+        self._columns: list[np.ndarray] = []
+        self._names: list[str] = []
+        self._groups: list[str] = []
+
+    def add(self, group: str, name: str, values: np.ndarray) -> None:
+        """values: [N] or [N, k] (then named name_0 … name_{k−1})."""
+        values = np.asarray(values, np.float32)
+        wide = values[:, None] if values.ndim == 1 else values
+        for j in range(wide.shape[1]):
+            self._columns.append(wide[:, j])
+            self._names.append(name if values.ndim == 1 else f"{name}_{j}")
+            self._groups.append(group)
+
+    def done(self) -> Features:
+        """All columns side by side; what is not finite becomes 0."""
+        values = np.nan_to_num(np.stack(self._columns, 1), nan=0.0, posinf=0.0, neginf=0.0)
+        return Features(values, tuple(self._names), tuple(self._groups))
+
+
+def given_label_scores(oof: np.ndarray, y: np.ndarray, task: Task, target: np.ndarray) -> dict[str, np.ndarray]:
+    """How well a prediction fits the given label, each [N]: p, margin over the next best, best other, entropy.
+
+    Regression: oof is [N, 2] (prediction, residual scale); p = exp(−|z|/4) plays the probability.
+    """
+    if task is Task.CLASSIFICATION:
+        p = oof[np.arange(len(y)), y]
+        others = oof.copy()
+        others[np.arange(len(y)), y] = -1
+        best = others.max(1)
+        entropy = -(oof * np.log(oof + 1e-9)).sum(1)
+        return {"p": p, "margin": p - best, "other": best, "entropy": entropy}
+    z = np.abs(target - oof[:, 0]) / oof[:, 1]
+    p = np.exp(-z / 4)
+    return {"p": p, "margin": 2 * p - 1, "other": np.log1p(z), "entropy": np.zeros(len(z))}
+
+
+def side_features(
+    frame: pd.DataFrame,
+    schema: Schema,
+    train: Encoded,
+    fitted: FittedModel,
+    predictions: np.ndarray,
+    final_loss: np.ndarray,
+    signals: Signals,
+) -> Features:
+    """Everything about N rows that needs no validation row. predictions: model outputs [N, K] (probabilities or target)."""
+    out = Collector()
+    target = np.zeros(len(frame)) if schema.classes else to_numeric(frame[schema.target])
+    strong = given_label_scores(signals.oof, train.y, schema.task, target)
+    shown = predictions if schema.classes else np.stack([predictions[:, 0], _scale(train.y - predictions[:, 0])], 1)
+    model = given_label_scores(shown, train.y, schema.task, train.y)
+    for name, values in strong.items():
+        out.add("side", f"oof_{name}", values)
+    for name, values in model.items():
+        out.add("side", f"model_{name}", values)
+    _add_labels(out, schema, train, strong, signals)
+    _add_dynamics(out, fitted, final_loss)
+    _add_cells(out, signals)
+    _add_tails(out, frame, schema)
+    _add_shortcuts(out, strong, signals)
+    _add_run(out, schema, strong, signals, len(frame))
+    return out.done()
+
+
+def _scale(residual: np.ndarray) -> np.ndarray:
+    return np.full(len(residual), 1.4826 * np.median(np.abs(residual)) + 1e-6)
+
+
+def _add_labels(
+    out: Collector, schema: Schema, train: Encoded, strong: dict[str, np.ndarray], signals: Signals
+) -> None:
+    """Class prior (density of the target for regression) and how the label looks from the cells."""
+    if schema.classes:
+        prior = (np.bincount(train.y, minlength=len(schema.classes)) / len(train.y))[train.y]
+        predicted = signals.oof.argmax(1)
+        predicted_prior = (np.bincount(train.y, minlength=len(schema.classes)) / len(train.y))[predicted]
+    else:
+        rank = pd.Series(train.y).rank(pct=True).to_numpy()
+        prior, predicted_prior = np.minimum(rank, 1 - rank), rank
+    out.add("side", "class_prior", prior)
+    out.add("side", "predicted_prior", predicted_prior)
+    out.add("side", "label_surprise", np.log1p(np.maximum(signals.cells.label_surprise, 0)))
+    out.add("side", "oof_rank_in_class", _rank_within(strong["p"], train.y if schema.classes else np.zeros(len(train.y))))
+
+
+def _rank_within(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    return pd.Series(values).groupby(groups).rank(pct=True).to_numpy()
+
+
+def _add_dynamics(out: Collector, fitted: FittedModel, final_loss: np.ndarray) -> None:
+    """The row's loss at five moments of training, its mean, spread and fall; log for comparability."""
+    losses = fitted.losses if len(fitted.losses) else final_loss[None]
+    path = np.log(np.nan_to_num(losses, nan=1.0) + 1e-3)
+    moments = np.linspace(0, len(path) - 1, DYNAMICS).round().astype(int)
+    out.add("side", "loss_at", path[moments].T)
+    out.add("side", "loss_mean", path.mean(0))
+    out.add("side", "loss_spread", path.std(0))
+    out.add("side", "loss_final", np.log(final_loss + 1e-3))
+
+
+def _add_cells(out: Collector, signals: Signals) -> None:
+    """The most surprising cells, and whether their columns are surprising in many rows (errors come in groups)."""
+    s = signals.cell_surprise
+    heat = (s > SURPRISING).mean(0)
+    order = np.argsort(-s, 1)
+    top = np.take_along_axis(s, order[:, : min(3, s.shape[1])], 1)
+    out.add("side", "surprise_top", _pad(np.arcsinh(top), 3))
+    out.add("side", "surprise_mean", s.mean(1))
+    out.add("side", "surprise_spread", s.std(1))
+    out.add("side", "surprise_heat", heat[order[:, 0]])
+    out.add("side", "surprise_by_heat", np.log1p(np.maximum(s, 0) @ heat))
+    out.add("side", "surprise_count", np.log1p((s > SURPRISING).sum(1)))
+    shift = np.sort(signals.cells.label_shift, 1)
+    out.add("side", "label_shift_high", _pad(np.arcsinh(shift[:, ::-1][:, :2]), 2))
+    out.add("side", "label_shift_low", _pad(np.arcsinh(shift[:, :2]), 2))
+
+
+def _pad(values: np.ndarray, width: int) -> np.ndarray:
+    return np.pad(values, ((0, 0), (0, width - values.shape[1])), mode="edge")
+
+
+def _add_tails(out: Collector, frame: pd.DataFrame, schema: Schema) -> None:
+    """How far out the row's numbers are, how often exactly that value occurs, how rare its categories are, what is missing."""
+    n = len(frame)
+    reach, repeats, rarity, missing = [], [], [], np.zeros(n)
+    for column in schema.features:
+        series = frame[column.name]
+        missing += is_missing(series)
+        if column.kind is ColumnKind.NUMERIC:
+            v = to_numeric(series)
+            reach.append(_reach(v))
+            repeats.append(_frequency(v))
+        elif column.kind in (ColumnKind.CATEGORICAL, ColumnKind.BOOLEAN):
+            rarity.append(np.log(_frequency(to_text(series).astype(str))))
+    far = np.stack(reach, 1) if reach else np.zeros((n, 1))
+    often = np.stack(repeats, 1) if repeats else np.zeros((n, 1))
+    rare = np.sort(np.stack(rarity, 1), 1) if rarity else np.zeros((n, 1))
+    order = np.argsort(-far, 1)
+    out.add("side", "tail_top", _pad(np.arcsinh(np.take_along_axis(far, order[:, :3], 1)), 3))
+    out.add("side", "tail_repeat", np.log(np.take_along_axis(often, order[:, :1], 1)[:, 0] + 1e-5))
+    out.add("side", "tail_column_heat", (far > 1).mean(0)[order[:, 0]])
+    out.add("side", "rarity", _pad(rare[:, :2], 2))
+    out.add("side", "missing", np.log1p(missing))
+
+
+def _reach(v: np.ndarray) -> np.ndarray:
+    """Distance beyond the 2–98 % range in units of that range; negative inside, missing 0."""
+    known = v[~np.isnan(v)]
+    if not len(known):
+        return np.zeros(len(v))
+    low, high = np.quantile(known, [0.02, 0.98])
+    width = high - low + 1e-9 * (abs(high) + 1)
+    return np.nan_to_num(np.clip(np.maximum((low - v) / width, (v - high) / width), -1, 1e4), nan=0.0)
+
+
+def _frequency(values: np.ndarray) -> np.ndarray:
+    codes, _ = pd.factorize(values, use_na_sentinel=False)
+    return np.bincount(codes)[codes] / len(values)
+
+
+def _add_shortcuts(out: Collector, strong: dict[str, np.ndarray], signals: Signals) -> None:
+    """Shallow trees against the strong learner: a row that only the strong one understands goes against a shortcut."""
+    shallow = np.log(signals.out_of_fold.shallow + 1e-3)
+    out.add("side", "shallow", shallow)
+    out.add("side", "strong_over_shallow", np.log(strong["p"] + 1e-3)[:, None] - shallow)
+    out.add("side", "shortcut", signals.shortcuts.features)
+
+
+def _add_run(out: Collector, schema: Schema, strong: dict[str, np.ndarray], signals: Signals, rows: int) -> None:
+    """The run as a whole: the regime that a row's numbers are to be read in. Constant over rows."""
+    s = signals.cell_surprise
+    ones = np.ones(rows)
+    out.add("side", "run_regression", ones * (schema.task is Task.REGRESSION))
+    out.add("side", "run_classes", ones * np.log(max(len(schema.classes), 2)))
+    out.add("side", "run_rows", ones * np.log(rows))
+    out.add("side", "run_oof", ones * strong["p"].mean())
+    out.add("side", "run_oof_wrong", ones * (strong["margin"] < 0).mean())
+    out.add("side", "run_oof_very_wrong", ones * (strong["p"] < 0.1).mean())
+    out.add("side", "run_surprising", ones * (s > SURPRISING).mean())
+    out.add("side", "run_hottest", ones * (s > SURPRISING).mean(0).max())
+
+
+@dataclass(frozen=True)
+class ValidationView:
+    """The validation rows of one environment. x unit-length [M, D]; y [M]; loss [M]; spread of the target (regression)."""
+
+    x: torch.Tensor
+    y: torch.Tensor
+    loss: torch.Tensor
+    task: Task
+    spread: float
+
+
+def view_validation(validation: Encoded, loss: np.ndarray, task: Task, spread: float) -> ValidationView:
+    """Prepare M validation rows for tokens."""
+    x = torch.nn.functional.normalize(torch.from_numpy(validation.x), dim=1)
+    return ValidationView(x, torch.from_numpy(validation.y), torch.from_numpy(np.log(loss + 1e-3)).float(), task, spread)
+
+
+def tokens(
+    x: torch.Tensor, y: torch.Tensor, phi: torch.Tensor, last: torch.Tensor, first: torch.Tensor, view: ValidationView
+) -> torch.Tensor:
+    """float32 [B, M, C]: the channels of DESIGN §3 of B training rows."""
+    similarity = torch.nn.functional.normalize(x, dim=1) @ view.x.T
+    if view.task is Task.CLASSIFICATION:
+        agreement = (y[:, None] == view.y[None]).float()
+    else:
+        agreement = 1 / (1 + (y[:, None] - view.y[None]).abs() / view.spread)
+    loss = view.loss.expand(len(x), -1)
+    return torch.stack([phi, last, first, similarity, agreement, loss], 2)
+
+
+def set_statistics(token: torch.Tensor, norm: torch.Tensor) -> Features:
+    """Permutation-invariant statistics of tokens [B, M, C], the boosted twin's view of the set. norm: |g| [B]."""
+    out = Collector()
+    phi, last, first, similarity, agreement, _ = token.unbind(2)
+    out.add("influence", "grad_norm", torch.log(norm + 1e-6).numpy())
+    for name, channel in (("influence", phi), ("last", last), ("first", first), ("similarity", similarity)):
+        out.add("similarity" if name == "similarity" else "influence", name, _moments(channel).numpy())
+    same = agreement > 0.5
+    for name, channel in (("influence", phi), ("last", last), ("similarity", similarity)):
+        group = "similarity" if name == "similarity" else "influence"
+        out.add(group, f"{name}_same", _masked_moments(channel, same).numpy())
+        out.add(group, f"{name}_other", _masked_moments(channel, ~same).numpy())
+    near = similarity.topk(min(NEAREST, similarity.shape[1]), 1).indices
+    out.add("influence", "influence_near", phi.gather(1, near).mean(1).numpy())
+    out.add("similarity", "agreement_near", agreement.gather(1, near).mean(1).numpy())
+    out.add("similarity", "agreement", agreement.mean(1).numpy())
+    out.add("influence", "influence~similarity", _correlation(phi, similarity).numpy())
+    out.add("influence", "influence~agreement", _correlation(phi, agreement).numpy())
+    out.add("similarity", "similarity~agreement", _correlation(similarity, agreement).numpy())
+    return out.done()
+
+
+def _moments(channel: torch.Tensor) -> torch.Tensor:
+    """[B, 9]: mean, standard deviation, seven quantiles."""
+    ordered = channel.sort(1).values
+    at = torch.tensor([round(q * (channel.shape[1] - 1)) for q in QUANTILES])
+    return torch.cat([channel.mean(1, keepdim=True), channel.std(1, keepdim=True), ordered[:, at]], 1)
+
+
+def _masked_moments(channel: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """[B, 2]: mean and standard deviation over the masked entries, 0 where there are none."""
+    weight = mask.float()
+    total = weight.sum(1).clamp(min=1)
+    mean = (channel * weight).sum(1) / total
+    square = (channel.square() * weight).sum(1) / total
+    return torch.stack([mean, (square - mean.square()).clamp(min=0).sqrt()], 1)
+
+
+def _correlation(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    a, b = a - a.mean(1, keepdim=True), b - b.mean(1, keepdim=True)
+    return (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1) + 1e-9)
+
+
+def join(parts: Iterable[Features]) -> Features:
+    """Features of the same rows from several sources, side by side."""
+    parts = list(parts)
+    return Features(
+        np.concatenate([p.values for p in parts], 1),
+        tuple(n for p in parts for n in p.names),
+        tuple(g for p in parts for g in p.groups),
+    )
+
+
+def stack(parts: Iterable[Features]) -> Features:
+    """The same features of several blocks of rows, one below the other."""
+    parts = list(parts)
+    return Features(np.concatenate([p.values for p in parts]), parts[0].names, parts[0].groups)
+
+
+def with_ranks(features: Features) -> Features:
+    """Each feature twice: as it is, and as its rank in [0, 1] within the run (constant features stay single).
+
+    Absolute values keep the regime, ranks make tables comparable; leaving either out costs (DESIGN §7).
+    """
+    varies = np.array([not name.startswith("run_") for name in features.names])
+    ranked = pd.DataFrame(features.values[:, varies]).rank(pct=True).to_numpy(np.float32)
+    names = tuple(f"{n}:rank" for n, v in zip(features.names, varies, strict=True) if v)
+    groups = tuple(g for g, v in zip(features.groups, varies, strict=True) if v)
+    return Features(np.concatenate([features.values, ranked], 1), features.names + names, features.groups + groups)

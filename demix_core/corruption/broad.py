@@ -1,0 +1,192 @@
+"""Protocol *broad* (DESIGN §4): what real pipelines do — several groups of cell errors, shaped label flips, random rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from demix_core.columns import to_numeric, to_text
+from demix_core.corruption.base import (
+    PROTOCOLS,
+    Corrupted,
+    Plan,
+    Rule,
+    category_columns,
+    flip_labels,
+    keep_minority,
+    numeric_columns,
+    other_value,
+    truth_table,
+    write_cells,
+    write_numbers,
+    write_texts,
+)
+from demix_core.corruption.rules import random_rule
+from demix_core.types import Schema, Task
+
+SHARES = (0.01, 0.30)
+"""Each error type's share is log-uniform in this range."""
+
+MINORITY = (0.03, 0.25)
+SENTINELS = (-1.0, 0.0, 99.0, 999.0, 9999.0, -999.0)
+
+Kind = Callable[[pd.DataFrame, np.ndarray, str, np.random.Generator], None]
+
+
+def _outlier(frame: pd.DataFrame, rows: np.ndarray, column: str, rng: np.random.Generator) -> None:
+    v = to_numeric(frame[column])
+    sd = rng.uniform(3, 8) * (np.nanstd(v) + 1e-9)
+    write_numbers(frame, rows, column, np.nanmean(v) + rng.choice([-1.0, 1.0], len(rows)) * sd)
+
+
+def _scale(frame: pd.DataFrame, rows: np.ndarray, column: str, rng: np.random.Generator) -> None:
+    write_numbers(frame, rows, column, to_numeric(frame[column])[rows] * rng.uniform(0.2, 5, len(rows)))
+
+
+def _noise(frame: pd.DataFrame, rows: np.ndarray, column: str, rng: np.random.Generator) -> None:
+    v = to_numeric(frame[column])
+    write_numbers(frame, rows, column, v[rows] + rng.normal(0, rng.uniform(1, 4) * (np.nanstd(v) + 1e-9), len(rows)))
+
+
+def _unit(frame: pd.DataFrame, rows: np.ndarray, column: str, rng: np.random.Generator) -> None:
+    factor = rng.choice([0.001, 0.01, 0.1, 10.0, 100.0, 1000.0])
+    write_numbers(frame, rows, column, to_numeric(frame[column])[rows] * factor)
+
+
+def _sentinel(frame: pd.DataFrame, rows: np.ndarray, column: str, rng: np.random.Generator) -> None:
+    write_numbers(frame, rows, column, np.full(len(rows), rng.choice(SENTINELS)))
+
+
+def _shifted(frame: pd.DataFrame, rows: np.ndarray, column: str, rng: np.random.Generator) -> None:
+    """Cells slipped by one row: each gets its neighbour's value."""
+    write_cells(frame, rows, column, to_text(frame[column])[(rows + 1) % len(frame)])
+
+
+def _shuffled(frame: pd.DataFrame, rows: np.ndarray, column: str, rng: np.random.Generator) -> None:
+    """Values of other rows, drawn by their frequency."""
+    write_cells(frame, rows, column, to_text(frame[column])[rng.integers(0, len(frame), len(rows))])
+
+
+def _missing(frame: pd.DataFrame, rows: np.ndarray, column: str, rng: np.random.Generator) -> None:
+    if pd.api.types.is_numeric_dtype(frame[column]):
+        write_numbers(frame, rows, column, np.full(len(rows), np.nan))
+    else:
+        write_texts(frame, rows, column, np.full(len(rows), "", object))
+
+
+def _category(frame: pd.DataFrame, rows: np.ndarray, column: str, rng: np.random.Generator) -> None:
+    write_cells(frame, rows, column, other_value(frame[column], rows, rng))
+
+
+def _typo(frame: pd.DataFrame, rows: np.ndarray, column: str, rng: np.random.Generator) -> None:
+    """A letter doubled, or the case changed: categories never seen before."""
+    texts = to_text(frame[column])[rows].astype(str)
+    at = rng.integers(0, 3, len(rows))
+    wrong = [t[: i + 1] + t[i : i + 1] + t[i + 1 :] if i < len(t) else t.upper() + "?" for t, i in zip(texts, at, strict=True)]
+    write_texts(frame, rows, column, np.array(wrong, object))
+
+
+NUMBER_KINDS: tuple[Kind, ...] = (_outlier, _scale, _noise, _unit, _sentinel, _shifted, _shuffled, _missing)
+CATEGORY_KINDS: tuple[Kind, ...] = (_category, _category, _typo, _shifted, _shuffled, _missing)
+
+
+@dataclass(frozen=True)
+class Group:
+    """One group of cell errors: its columns, its kinds (for numbers and for categories), its share of the FE rows."""
+
+    columns: tuple[str, ...]
+    number_kind: Kind
+    category_kind: Kind
+
+
+@dataclass(frozen=True)
+class BroadPlan(Plan):
+    """One run of the protocol."""
+
+    schema: Schema
+    rule: Rule | None
+    minority: float
+    label_share: float
+    label_shape: str
+    groups: tuple[Group, ...]
+    feature_share: float
+    overlap: bool
+
+    def apply(self, frame: pd.DataFrame, rng: np.random.Generator) -> Corrupted:
+        """SC by dropping rows, then label flips, then groups of cell errors; errors may overlap."""
+        if self.rule is None:
+            kept, spurious = np.arange(len(frame)), np.zeros(len(frame), bool)
+        else:
+            kept, spurious = keep_minority(frame, self.rule, self.minority, rng)
+        out = frame.iloc[kept].reset_index(drop=True).copy()
+        label = self._flip(out, rng)
+        touched = self._corrupt_cells(out, label, rng)
+        return Corrupted(out, truth_table(label, spurious, touched))
+
+    def _flip(self, out: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
+        weights = _flip_weights(out, self.schema, self.label_shape, rng)
+        count = min(int(len(out) * self.label_share), int((weights > 0).sum()))
+        rows = np.sort(rng.choice(len(out), count, replace=False, p=weights / weights.sum()))
+        flip_labels(out, self.schema, rows, rng)
+        label = np.zeros(len(out), bool)
+        label[rows] = True
+        return label
+
+    def _corrupt_cells(self, out: pd.DataFrame, label: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        pool = rng.permutation(len(out))
+        if not self.overlap:
+            pool = pool[~label[pool]]
+        numbers = set(numeric_columns(self.schema))
+        touched: dict[str, np.ndarray] = {}
+        for group, rows in zip(self.groups, np.array_split(pool[: int(len(out) * self.feature_share)], len(self.groups)), strict=True):
+            rows = np.sort(rows)
+            for column in group.columns if len(rows) else ():
+                before = to_text(out[column])[rows].astype(str)
+                kind = group.number_kind if column in numbers else group.category_kind
+                kind(out, rows, column, rng)
+                changed = rows[before != to_text(out[column])[rows].astype(str)]
+                touched.setdefault(column, np.zeros(len(out), bool))[changed] = True
+        return touched
+
+
+def _flip_weights(frame: pd.DataFrame, schema: Schema, shape: str, rng: np.random.Generator) -> np.ndarray:
+    """float [n]: how likely each row's label is to be wrong — everywhere, from one class, or near one column's middle."""
+    n = len(frame)
+    if shape == "class" and schema.task is Task.CLASSIFICATION:
+        texts = to_text(frame[schema.target]).astype(str)
+        return np.where(texts == rng.choice(np.unique(texts)), 1.0, 0.15)
+    numbers = numeric_columns(schema)
+    if shape == "boundary" and numbers:
+        v = to_numeric(frame[str(rng.choice(numbers))])
+        rank = pd.Series(v).rank(pct=True).fillna(0.5).to_numpy()
+        return np.exp(-(((rank - rng.uniform(0.2, 0.8)) / 0.25) ** 2)) + 0.02
+    return np.ones(n)
+
+
+@PROTOCOLS.register("broad")
+def broad(frame: pd.DataFrame, schema: Schema, alpha: float | None, seed: int) -> Plan:
+    """Draw a run. alpha, if given, fixes the clean share: half of the rest LE, half FE; else shares are log-uniform."""
+    rng = np.random.default_rng([seed, 3])
+    label_share, feature_share = np.exp(rng.uniform(*np.log(SHARES), 2)) if alpha is None else [(1 - alpha) / 2] * 2
+    pool = numeric_columns(schema) + category_columns(schema)
+    groups = tuple(
+        Group(
+            columns=tuple(rng.choice(pool, min(len(pool), int(rng.integers(1, 6))), replace=False).tolist()),
+            number_kind=NUMBER_KINDS[rng.integers(len(NUMBER_KINDS))],
+            category_kind=CATEGORY_KINDS[rng.integers(len(CATEGORY_KINDS))],
+        )
+        for _ in range(rng.integers(1, 5))
+    )
+    return BroadPlan(
+        schema=schema,
+        rule=random_rule(frame, schema, rng) if rng.random() < 0.85 else None,
+        minority=float(np.exp(rng.uniform(*np.log(MINORITY)))),
+        label_share=float(label_share),
+        label_shape=str(rng.choice(["uniform", "uniform", "class", "boundary"])),
+        groups=groups,
+        feature_share=float(feature_share),
+        overlap=bool(rng.random() < 0.4),
+    )

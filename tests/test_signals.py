@@ -1,0 +1,111 @@
+"""Cells, shortcuts and out-of-fold predictions find what was planted where the answer is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from demix_core.cells import fit_cells
+from demix_core.errors import Cancelled
+from demix_core.out_of_fold import out_of_fold
+from demix_core.shortcuts import _lift, _phi, find_shortcuts
+from demix_core.signals import Signals, compute
+from demix_core.types import Column, ColumnKind, Schema, Task
+
+N = 900
+
+
+def table(regression: bool = False) -> tuple[pd.DataFrame, Schema]:
+    """b follows a; the label follows a and c."""
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=N)
+    colour = np.where(rng.random(N) < 0.3, "red", "blue")
+    y = a + (colour == "red") + 0.3 * rng.normal(size=N)
+    frame = pd.DataFrame({"a": a.round(3), "b": (3 * a + 0.1 * rng.normal(size=N)).round(2), "c": colour})
+    frame["y"] = y.round(3) if regression else np.where(y > 0.5, "yes", "no")
+    kinds = [Column("a", ColumnKind.NUMERIC), Column("b", ColumnKind.NUMERIC), Column("c", ColumnKind.CATEGORICAL)]
+    task = Task.REGRESSION if regression else Task.CLASSIFICATION
+    target = Column("y", ColumnKind.NUMERIC if regression else ColumnKind.CATEGORICAL)
+    return frame, Schema((*kinds, target), "y", task, () if regression else ("no", "yes"))
+
+
+def test_wrong_cell_is_the_most_surprising_and_gets_a_near_value() -> None:
+    frame, schema = table()
+    wrong = np.arange(0, N, 30)
+    right = frame.loc[wrong, "b"].to_numpy()
+    frame.loc[wrong, "b"] = -right + np.where(right > 0, -2, 2)
+    cells = fit_cells(frame, schema, seed=0)
+    far = np.abs(right) > 1.5
+    # a and b are each other's witness, so either may be blamed; c must not be
+    assert (cells.surprise[wrong[far]].argmax(1) != 2).mean() > 0.95
+    assert np.median(cells.surprise[wrong[far], 1]) > 2 > np.median(cells.surprise[:, 1])
+    suggested = cells.suggestion[wrong[far], 1].astype(float)
+    assert np.median(np.abs(suggested - right[far])) < 1.5
+
+
+def test_cells_are_seeded_and_cancellable() -> None:
+    frame, schema = table()
+    one, two = fit_cells(frame, schema, seed=3), fit_cells(frame, schema, seed=3)
+    np.testing.assert_array_equal(one.surprise, two.surprise)
+    with pytest.raises(Cancelled):
+        fit_cells(frame, schema, seed=3, should_stop=lambda: True)
+
+
+def test_out_of_fold_beats_the_prior_and_never_saw_its_row() -> None:
+    frame, schema = table()
+    oof = out_of_fold(frame, schema, seed=0)
+    y = (frame["y"] == "yes").to_numpy()
+    assert oof.strong.sum(1) == pytest.approx(1, abs=1e-5)
+    assert (oof.strong.argmax(1) == y).mean() > 0.85
+    flipped = frame.copy()
+    flipped.loc[7, "y"] = "no" if frame.loc[7, "y"] == "yes" else "yes"
+    before, after = oof.strong[7, int(y[7])], out_of_fold(flipped, schema, seed=0).strong[7, int(y[7])]
+    assert abs(before - after) < 0.25
+
+
+def test_regression_out_of_fold_is_in_target_units() -> None:
+    frame, schema = table(regression=True)
+    oof = out_of_fold(frame, schema, seed=0)
+    y = frame["y"].to_numpy()
+    assert np.corrcoef(oof.strong[:, 0], y)[0, 1] > 0.9
+    assert 0.1 < oof.strong[0, 1] < 1.0
+
+
+def test_lift_is_leave_one_out() -> None:
+    codes, y = np.array([0, 1, 1, 1]), np.array([1, 0, 0, 0])
+    lift, _ = _lift(codes, 2, y, 2)
+    assert lift[0] == pytest.approx(0.0)  # alone in its bin: nothing but the prior speaks
+
+
+def test_phi_is_the_correlation() -> None:
+    rng = np.random.default_rng(1)
+    a, b = rng.random(200) < 0.3, rng.random(200) < 0.5
+    b |= a
+    phi = _phi(200, np.array([a.sum()]), b.sum(), np.array([(a & b).sum()]))
+    assert phi[0] == pytest.approx(np.corrcoef(a, b)[0, 1])
+
+
+def test_planted_shortcut_is_named_and_its_minority_goes_against_it() -> None:
+    rng = np.random.default_rng(2)
+    frame, schema = table()
+    frame["c"] = np.where((frame["y"] == "yes") != (rng.random(N) < 0.05), "red", "blue")
+    found = find_shortcuts(frame, schema)
+    assert found.rules[0].columns == ("c",) and found.rules[0].strength > 0.85
+    assert "red" in found.rules[0].condition or "blue" in found.rules[0].condition
+    minority = (frame["c"] == "red") != (frame["y"] == "yes")
+    assert (found.against[minority.to_numpy()] == 0).all()
+    assert np.isfinite(found.features).all()
+
+
+@pytest.mark.parametrize("regression", [False, True])
+def test_signals_survive_the_disk(tmp_path: Path, regression: bool) -> None:
+    frame, schema = table(regression)
+    signals = compute(frame, schema, seed=0)
+    signals.save(tmp_path)
+    back = Signals.load(tmp_path)
+    np.testing.assert_array_equal(back.oof, signals.oof)
+    np.testing.assert_array_equal(back.cell_suggestion, signals.cell_suggestion.astype(str))
+    assert back.shortcut == signals.shortcut
