@@ -21,6 +21,9 @@ from demix_core.errors import InputError
 from demix_core.models.base import row_loss
 from demix_core.types import Task
 
+_PRODUCT_COST = 96
+"""What writing, reading and multiplying two tiles costs, in columns of a matrix product (measured on two cores)."""
+
 
 @dataclass
 class Scratch:
@@ -49,6 +52,9 @@ class LayerFactors(Protocol):
     def gradients(self) -> torch.Tensor:
         """The gradients themselves, [B, P]."""
 
+    def packed(self) -> LayerFactors:
+        """The same in the form whose products are fastest; depends on the layer alone, never on B or S."""
+
     def multiply(self, other: LayerFactors, out: torch.Tensor, scratch: Scratch, add: bool) -> None:
         """out [B, M] = (or, with add, +=) inner products with the M rows of other."""
 
@@ -68,17 +74,20 @@ class LinearFactors:
 
     def squared_norms(self) -> torch.Tensor:
         """sum_st (a_s . a_t)(delta_s . delta_t), in float64: small deltas would underflow when squared."""
-        inputs, deltas = self.inputs.double(), self.deltas.double()
         if self.inputs.shape[1] == 1:
-            return inputs.square().sum((1, 2)) * deltas.square().sum((1, 2))
+            return (_norms(self.inputs) * _norms(self.deltas)).square()
+        inputs, deltas = self.inputs.double(), self.deltas.double()
         return ((inputs @ inputs.mT) * (deltas @ deltas.mT)).sum((1, 2)).clamp_(min=0)
 
     def scaled(self, scale: torch.Tensor) -> LinearFactors:
-        deltas = (self.deltas.double() * scale[:, None, None]).to(self.deltas.dtype)
-        return LinearFactors(self.inputs, deltas)
+        return LinearFactors(self.inputs, self.deltas * scale.to(self.deltas.dtype)[:, None, None])
 
     def gradients(self) -> torch.Tensor:
         return torch.einsum("bsk,bsd->bkd", self.deltas, self.inputs).flatten(1)
+
+    def packed(self) -> LayerFactors:
+        d, k = self.inputs.shape[2], self.deltas.shape[2]
+        return DenseFactors(self.gradients()) if d * k <= d + k + _PRODUCT_COST else self
 
     def multiply(self, other: LayerFactors, out: torch.Tensor, scratch: Scratch, add: bool) -> None:
         assert isinstance(other, LinearFactors)
@@ -112,24 +121,31 @@ class DenseFactors:
         return DenseFactors(self.rows[rows])
 
     def squared_norms(self) -> torch.Tensor:
-        return self.rows.double().square().sum(1)
+        return _norms(self.rows).square()
 
     def scaled(self, scale: torch.Tensor) -> DenseFactors:
-        return DenseFactors((self.rows.double() * scale[:, None]).to(self.rows.dtype))
+        return DenseFactors(self.rows * scale.to(self.rows.dtype)[:, None])
 
     def gradients(self) -> torch.Tensor:
         return self.rows
 
+    def packed(self) -> LayerFactors:
+        return self
+
     def multiply(self, other: LayerFactors, out: torch.Tensor, scratch: Scratch, add: bool) -> None:
         assert isinstance(other, DenseFactors)
-        torch.mm(self.rows, other.rows.T, out=scratch.left)
         if add:
-            out.add_(scratch.left)
+            out.addmm_(self.rows, other.rows.T)
         else:
-            out.copy_(scratch.left)
+            torch.mm(self.rows, other.rows.T, out=out)
 
     def tensors(self) -> dict[str, torch.Tensor]:
         return {"rows": self.rows}
+
+
+def _norms(tensor: torch.Tensor) -> torch.Tensor:
+    """The norm of each row, float64 [B], without a copy in float64."""
+    return torch.linalg.vector_norm(tensor.flatten(1), dim=1, dtype=torch.float64)
 
 
 def restore(tensors: dict[str, torch.Tensor]) -> LayerFactors:
@@ -297,9 +313,8 @@ def _verify(found: Sequence[Site], layers: list[LayerFactors], gradients: Sequen
     left = iter(gradients)
     for site, layer in zip(found, layers, strict=True):
         truth = [torch.zeros_like(p) if (g := next(left)) is None else g for p in site.parameters]
-        rows, cells = _sum(layer)
-        wanted = _as_factored(site, truth) if isinstance(layer, LinearFactors) else torch.cat([g.ravel() for g in truth])
-        if ((rows - wanted).abs() > 1e-4 * cells + 1e-12).any():
+        rows, terms = _sum(layer)
+        if not torch.allclose(rows, _as_factored(layer, truth), rtol=0.0, atol=1e-4 * float(terms)):
             raise InputError(
                 f"The parameters of '{site.name}' act outside their own layer, or rows depend on each other there, "
                 "so its influence can't be measured row by row; use the layer's own forward pass only."
@@ -315,6 +330,8 @@ def _sum(layer: LayerFactors) -> tuple[torch.Tensor, torch.Tensor]:
     return rows.sum(0), rows.abs().sum(0).max()
 
 
-def _as_factored(site: Site, truth: list[torch.Tensor]) -> torch.Tensor:
-    """A Linear layer's gradients side by side as the factors have them, [K, D (+ 1)]."""
-    return torch.cat([g if g.ndim == 2 else g[:, None] for g in truth], 1)
+def _as_factored(layer: LayerFactors, truth: list[torch.Tensor]) -> torch.Tensor:
+    """The gradients of a site side by side as its factors have them: [K, D (+ 1)] of a Linear layer, else [P]."""
+    if isinstance(layer, LinearFactors):
+        return torch.cat([g if g.ndim == 2 else g[:, None] for g in truth], 1)
+    return torch.cat([g.ravel() for g in truth])

@@ -128,8 +128,8 @@ def _total(layers: list[LayerFactors]) -> torch.Tensor:
 
 
 def _inverse(norms: torch.Tensor) -> torch.Tensor:
-    """1/norm, and 0 where the norm is 0."""
-    return torch.where(norms > 0, 1.0 / norms, 0.0)
+    """1/norm, and 0 where the norm is 0 or too small to divide by in float32."""
+    return torch.where(norms > torch.finfo(torch.float32).tiny, 1.0 / norms, 0.0)
 
 
 def _check_same(found: tuple[Site, ...], reference: Factors) -> None:
@@ -150,7 +150,7 @@ class _Against:
         self.cosine, self.parts = kernel == "cosine", parts
         norms = reference.norms
         scale = _inverse(norms) if self.cosine else torch.ones_like(norms)
-        self.layers = [layer.scaled(-scale) for layer in reference.layers]
+        self.layers = [layer.scaled(-scale).packed() for layer in reference.layers]
         self.last = self._part_scale(reference.layers[-1], norms)
         self.first = self._part_scale(reference.layers[0], norms)
         self.rows = len(norms)
@@ -162,7 +162,8 @@ class _Against:
     def block(self, start: int, layers: list[LayerFactors]) -> InfluenceBlock:
         """All products of one block of rows, in tiles of rows that fit the cache."""
         norms = _total(layers).sqrt()
-        scaled = [layer.scaled(_inverse(norms)) for layer in layers] if self.cosine else layers
+        scale = _inverse(norms) if self.cosine else torch.ones_like(norms)
+        scaled = [layer.scaled(scale).packed() for layer in layers]
         like = next(iter(layers[0].tensors().values()))
         phi, last, first = self._buffers(len(norms), like)
         last_scale, first_scale = self._part_scale(layers[-1], norms), self._part_scale(layers[0], norms)
@@ -222,7 +223,7 @@ def load_factors(path: Path) -> Factors:
     """The inverse of save_factors. RunError: missing or damaged."""
     try:
         with safe_open(path, framework="pt") as file:
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            tensors = {key: file.get_tensor(key) for key in file.keys()}
             names = json.loads((file.metadata() or {})["names"])
         layers = [
             restore({key.split(".", 1)[1]: t for key, t in tensors.items() if key.startswith(f"{i}.")})
