@@ -196,7 +196,7 @@ def load_weights(name: str, n_inputs: int, n_outputs: int, path: Path) -> Fitted
 def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     try:
         with safe_open(path, framework="pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
+            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}
     except OSError as error:
         raise InputError(f"The weights file {path.name} can't be read ({error.strerror or error}).") from error
     except SafetensorError as error:
