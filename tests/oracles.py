@@ -19,7 +19,8 @@ def row_gradients(network: nn.Module, x: np.ndarray, y: np.ndarray, task: Task) 
         target = torch.as_tensor(y[i : i + 1])
         loss = row_loss(network(torch.as_tensor(x[i : i + 1]).to(dtype)), target, task).sum()
         gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
-        rows.append([(torch.zeros_like(p) if g is None else g).ravel() for p, g in zip(parameters, gradients)])
+        pairs = zip(parameters, gradients, strict=True)
+        rows.append([(torch.zeros_like(p) if g is None else g).ravel() for p, g in pairs])
     return rows
 
 

@@ -94,7 +94,7 @@ def test_the_registered_models_are_those_of_the_paper():
 
 
 def test_an_unknown_model_is_named_with_the_choices():
-    with pytest.raises(InputError, match="'mlp9'.*linear"):
+    with pytest.raises(InputError, match=r"'mlp9'.*linear"):
         fit(toy(20, 2), toy(20, 2), CLASSES, 2, quick("mlp9"), seed=0)
 
 
@@ -151,7 +151,7 @@ class TestFit:
 
     def test_divergence_is_one_sentence_with_the_remedy(self):
         far = Encoded(toy(40, 1).x * np.float32(1e18), toy(40, 1).y)
-        with pytest.raises(InputError, match="diverged in epoch 1.*lower the learning rate"):
+        with pytest.raises(InputError, match=r"diverged in epoch 1.*lower the learning rate"):
             fit(far, far, NUMBERS, 1, quick("mlp2", learning_rate=1e6), seed=0)
 
     @pytest.mark.parametrize("changes", [{"epochs": 0}, {"batch_size": 0}, {"learning_rate": 0.0}])

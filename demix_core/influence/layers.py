@@ -40,6 +40,10 @@ class Scratch:
 class LayerFactors(Protocol):
     """The gradients of B rows with respect to one layer."""
 
+    @property
+    def width(self) -> int:
+        """P: the number of the layer's trainable parameters."""
+
     def __getitem__(self, rows: slice) -> LayerFactors:
         """The same for some of the rows."""
 
@@ -68,6 +72,10 @@ class LinearFactors:
 
     inputs: torch.Tensor
     deltas: torch.Tensor
+
+    @property
+    def width(self) -> int:
+        return self.inputs.shape[2] * self.deltas.shape[2]
 
     def __getitem__(self, rows: slice) -> LinearFactors:
         return LinearFactors(self.inputs[rows], self.deltas[rows])
@@ -116,6 +124,10 @@ class DenseFactors:
     """Of any other module: the gradient itself. rows: [B, P]."""
 
     rows: torch.Tensor
+
+    @property
+    def width(self) -> int:
+        return self.rows.shape[1]
 
     def __getitem__(self, rows: slice) -> DenseFactors:
         return DenseFactors(self.rows[rows])
@@ -169,6 +181,11 @@ class Site:
     def parameters(self) -> tuple[nn.Parameter, ...]:
         """The parameters that count: those with requires_grad."""
         return tuple(p for p in self.module.parameters() if p.requires_grad)
+
+    @property
+    def width(self) -> int:
+        """P: how many numbers they are."""
+        return sum(p.numel() for p in self.parameters)
 
 
 def sites(network: nn.Module, warn: bool = False) -> tuple[Site, ...]:
@@ -263,22 +280,18 @@ def _hook(index: int, site: Site, calls: list[_Call]) -> Callable[..., torch.Ten
 
 
 def _factors(index: int, site: Site, calls: list[_Call], deltas: list[torch.Tensor], rows: int) -> LayerFactors:
+    """The factors of one site from all its calls; no calls give zeros."""
     mine = [(call, delta) for call, delta in zip(calls, deltas, strict=True) if call.site == index]
     if any(len(delta) != rows for _, delta in mine):
         raise InputError(f"The layer '{site.name}' does not keep one row per training row as its first dimension.")
-    if not site.is_linear:
-        parts = [_per_row_gradients(site, call, delta) for call, delta in mine]
-        return DenseFactors(torch.stack(parts).sum(0) if parts else _nothing(site, rows))
-    if not mine:
-        return DenseFactors(_nothing(site, rows))
-    inputs = torch.cat([_positions(call.inputs[0]) for call, _ in mine], 1)
-    return LinearFactors(_with_bias(site, inputs), torch.cat([_positions(delta) for _, delta in mine], 1))
-
-
-def _nothing(site: Site, rows: int) -> torch.Tensor:
-    """The gradients of a module that was never called."""
-    first = site.parameters[0]
-    return first.new_zeros(rows, sum(p.numel() for p in site.parameters))
+    if isinstance(site.module, nn.Linear) and site.is_linear:
+        weight = site.module.weight
+        inputs = [_positions(call.inputs[0]) for call, _ in mine] or [weight.new_zeros(rows, 1, weight.shape[1])]
+        outputs = [_positions(delta) for _, delta in mine] or [weight.new_zeros(rows, 1, weight.shape[0])]
+        return LinearFactors(_with_bias(site.module, torch.cat(inputs, 1)), torch.cat(outputs, 1).detach())
+    gradients = [_per_row_gradients(site, call, delta) for call, delta in mine]
+    nothing = site.parameters[0].new_zeros(rows, site.width)
+    return DenseFactors(torch.stack([*gradients, nothing]).sum(0).detach())
 
 
 def _positions(tensor: torch.Tensor) -> torch.Tensor:
@@ -286,12 +299,12 @@ def _positions(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.reshape(len(tensor), -1, tensor.shape[-1]) if len(tensor) else tensor.reshape(0, 1, -1)
 
 
-def _with_bias(site: Site, inputs: torch.Tensor) -> torch.Tensor:
+def _with_bias(layer: nn.Linear, inputs: torch.Tensor) -> torch.Tensor:
     """Inputs as the trainable parameters see them: the weight sees the input, the bias a constant 1."""
-    weight, bias = site.module.weight, site.module.bias
-    ones = inputs.new_ones(*inputs.shape[:2], 1)
-    seen = [inputs] if weight.requires_grad else []
-    return torch.cat([*seen, ones], 2) if bias is not None and bias.requires_grad else inputs
+    seen = [inputs] if layer.weight.requires_grad else []
+    if layer.bias is not None and layer.bias.requires_grad:
+        seen.append(inputs.new_ones(*inputs.shape[:2], 1))
+    return torch.cat(seen, 2)
 
 
 def _per_row_gradients(site: Site, call: _Call, deltas: torch.Tensor) -> torch.Tensor:

@@ -87,8 +87,9 @@ def stream(
     """
     if settings.block < 1:
         raise InputError(f"The block must hold at least 1 row, not {settings.block}.")
-    found, against = sites(network), _Against(reference, settings.kernel, parts)
+    found = sites(network)
     _check_same(found, reference)
+    against = _Against(_like(reference, found[0].parameters[0]), settings.kernel, parts)
     n = len(data.y)
     for start in range(0, n, settings.block):
         if should_stop():
@@ -133,12 +134,22 @@ def _inverse(norms: torch.Tensor) -> torch.Tensor:
 
 
 def _check_same(found: tuple[Site, ...], reference: Factors) -> None:
-    names = [site.name for site in found]
-    if names != reference.names:
+    wanted = [f"{site.name}: {site.width}" for site in found]
+    given = [f"{name}: {layer.width}" for name, layer in zip(reference.names, reference.layers, strict=True)]
+    if wanted != given:
         raise InputError(
-            f"The stored factors belong to another model (layers {', '.join(reference.names)}; "
-            f"this one has {', '.join(names)}); measure influence anew."
+            f"The stored factors belong to another model (layers and their parameters {', '.join(given)}; "
+            f"this one has {', '.join(wanted)}); measure influence anew."
         )
+
+
+def _like(reference: Factors, like: torch.Tensor) -> Factors:
+    """The factors on the device and in the dtype of the network (those from disk are on the CPU)."""
+    layers = [
+        restore({key: tensor.to(like.device, like.dtype) for key, tensor in layer.tensors().items()})
+        for layer in reference.layers
+    ]
+    return Factors(layers, reference.names, reference.norms.to(like.device))
 
 
 class _Against:
