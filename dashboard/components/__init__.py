@@ -1,0 +1,80 @@
+"""The three components that Streamlit has no widget for: the map, the queue of suggestions, the keys.
+
+Each is a JavaScript file beside this one, mounted through streamlit.components.v2: no build step, no network.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+HERE = Path(__file__).parent
+Callback = Callable[[], None]
+
+
+def _source(name: str) -> str:
+    return (HERE / name).read_text(encoding="utf-8")
+
+
+_feed = st.components.v2.component("demix_feed", js=_source("feed.js"), isolate_styles=False)
+_map = st.components.v2.component("demix_map", js=_source("map.js"), css=_source("map.css"), isolate_styles=False)
+_queue = st.components.v2.component("demix_queue", js=_source("queue.js"), css=_source("queue.css"), isolate_styles=False)
+_keys = st.components.v2.component("demix_keys", js=_source("keys.js"), isolate_styles=False)
+
+
+def style_sheet() -> str:
+    """The CSS of the whole dashboard, for st.html."""
+    return f"<style>{_source('page.css')}</style>"
+
+
+def pack_positions(version: int, x: np.ndarray, y: np.ndarray, row_ids: np.ndarray) -> bytes:
+    """What feed.js reads: u32 n, u32 version, f32 x[n], f32 y[n], u32 row id[n]."""
+    parts = (x.astype("<f4"), y.astype("<f4"), row_ids.astype("<u4"))
+    return struct.pack("<II", len(x), version) + b"".join(part.tobytes() for part in parts)
+
+
+def pack_colours(head: dict[str, Any], colour: np.ndarray, mark: np.ndarray) -> bytes:
+    """What map.js reads: u32 length of the header, header as JSON, u8 colour[n], u8 mark[n]."""
+    text = json.dumps(head | {"n": len(colour)}, separators=(",", ":")).encode()
+    return struct.pack("<I", len(text)) + text + colour.astype("u1").tobytes() + mark.astype("u1").tobytes()
+
+
+def pack_bits(chosen: np.ndarray) -> str:
+    """A boolean [n] as base64 of a little-endian bitset; the inverse of unpack_bits."""
+    return base64.b64encode(np.packbits(chosen, bitorder="little").tobytes()).decode()
+
+
+def unpack_bits(text: str, n: int) -> np.ndarray:
+    """Positions (int64, ascending) of the set bits below n."""
+    bits = np.unpackbits(np.frombuffer(base64.b64decode(text), "u1"), bitorder="little")[:n]
+    return np.flatnonzero(bits)
+
+
+def feed(positions: bytes) -> None:
+    """Sends the positions; draws nothing."""
+    _feed(key="map_feed", data=positions, height=1)
+
+
+def scatter(colours: bytes, height: int, on_selection: Callback, on_picked: Callback, on_unsupported: Callback) -> None:
+    """The map itself. Its news stand in st.session_state["map"] when a callback runs."""
+    _map(
+        key="map", data=colours, height=height,
+        on_selection_change=on_selection, on_picked_change=on_picked, on_unsupported_change=on_unsupported,
+    )  # fmt: skip
+
+
+def queue(data: dict[str, Any], on_picked: Callback, on_sorted: Callback) -> None:
+    """One page of the queue. Its news stand in st.session_state["queue"] when a callback runs."""
+    _queue(key="queue", data=data, height=data["height"], on_picked_change=on_picked, on_sorted_change=on_sorted)
+
+
+def keys(focus: str, on_pressed: Callback) -> None:
+    """Listens to the keys of the review; focus: a new text puts the focus into the field of the edit."""
+    _keys(key="keys", data={"focus": focus}, height=1, on_pressed_change=on_pressed)

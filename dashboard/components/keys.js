@@ -1,0 +1,59 @@
+// Keys of the review: every press gets a sequence number and stays in a short queue, so that presses which arrive
+// while Python is busy are not lost. Silent while the person types in a field.
+// Also puts the focus into the field that an edit opens.
+
+const WANTED = "aexsjkzy";
+const shared = (window.demixKeys ||= { nonce: String(performance.timeOrigin + performance.now()), seq: 0, queue: [] });
+
+const typing = (event) => {
+  const target = event.composedPath()[0];
+  return target instanceof HTMLElement &&
+    (target.isContentEditable || ["TEXTAREA", "SELECT"].includes(target.tagName) ||
+      (target.tagName === "INPUT" && !["radio", "checkbox", "range", "button"].includes(target.type)));
+};
+
+const dialogOpen = () => !!document.querySelector("[role=dialog][aria-modal=true]");
+
+function name(event) {
+  const key = event.key.toLowerCase();
+  const command = event.ctrlKey || event.metaKey;
+  if (command) return key === "z" ? (event.shiftKey ? "redo" : "undo") : key === "y" ? "redo" : null;
+  if (event.altKey) return null;
+  if (key === "arrowdown") return "j";
+  if (key === "arrowup") return "k";
+  if (key.length !== 1 || !WANTED.includes(key)) return null;
+  if (key === "z") return event.shiftKey ? "redo" : "undo";
+  return key === "y" ? "redo" : key;
+}
+
+function focusField(wish) {
+  if (!wish || shared.focused === wish) return;
+  shared.focused = wish;
+  let tries = 60;
+  const look = () => {
+    const field = document.querySelector(".st-key-edit_box input, .st-key-edit_box textarea");
+    if (field) { field.focus(); if (field.select) field.select(); }
+    else if (tries-- > 0) requestAnimationFrame(look);
+  };
+  look();
+}
+
+export default function ({ data, setStateValue }) {
+  focusField(data && data.focus);
+  const press = (event) => {
+    if (typing(event) || dialogOpen() || event.repeat && !"jk".includes(event.key)) return;
+    const key = name(event);
+    if (!key) return;
+    event.preventDefault();
+    shared.seq += 1;
+    shared.queue = [...shared.queue, [shared.seq, key]].slice(-200);
+    setStateValue("pressed", { nonce: shared.nonce, queue: shared.queue });
+  };
+  if (shared.listener) window.removeEventListener("keydown", shared.listener);
+  shared.listener = press;
+  window.addEventListener("keydown", press);
+  return () => {
+    window.removeEventListener("keydown", press);
+    if (shared.listener === press) shared.listener = null;
+  };
+}

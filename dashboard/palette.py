@@ -1,0 +1,47 @@
+"""The colours and marks of the whole dashboard (Okabe–Ito, safe for colour blindness); shape always says the same as colour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from demix_core.types import ErrorType
+
+
+@dataclass(frozen=True)
+class Mark:
+    """How one kind of row looks. shape: 0 dot, 1 circle, 2 square, 3 triangle, 4 diamond; dark: colour on dark ground."""
+
+    colour: str
+    shape: int
+    dark: str | None = None
+
+
+CLEAN = Mark("#9A9A94", 0, "#8B8B86")
+TYPE_MARKS = {
+    ErrorType.LABEL: Mark("#D55E00", 1),
+    ErrorType.FEATURE: Mark("#0072B2", 2, "#3D9FDC"),
+    ErrorType.SPURIOUS: Mark("#009E73", 3, "#17BC8E"),
+}
+SEVERAL = Mark("#CC79A7", 4)
+
+STATE_COLOURS = {"open": "#E69F00", "accepted": "#009E73", "edited": "#56B4E9", "rejected": "#6B6B6B"}
+STATE_DARK = {"rejected": "#C9C9C4"}
+
+CATEGORY_COLOURS = (
+    "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C6BB1", "#B8860B", "#44AA99", "#882255", "#117733",
+)  # fmt: skip
+OTHER_COLOUR = "#9A9A94"
+MISSING_COLOUR = "#B9B9B4"
+
+CIVIDIS = ("#00224e", "#123570", "#3b496c", "#575d6d", "#707173", "#8a8678", "#a59c74", "#c3b369", "#e1cc55", "#fee838")
+"""Ten even stops of cividis (Nuñez et al. 2018): even in lightness and readable with any colour vision."""
+
+
+def ramp(n: int = 255) -> list[str]:
+    """n hex colours along cividis, low first."""
+    stops = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in CIVIDIS], float)
+    at = np.linspace(0, len(stops) - 1, n)
+    channels = [np.interp(at, np.arange(len(stops)), stops[:, k]).round().astype(int) for k in range(3)]
+    return [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in zip(*channels, strict=True)]

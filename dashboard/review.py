@@ -1,0 +1,304 @@
+"""What the review shows, computed from records: which suggestions are in the queue, how each row is marked and coloured.
+
+Pure functions over arrays; no screen, no disk. Letters: N diagnosed rows, P suggestions (patches). Positions count
+0..N-1 or 0..P-1; ids are the row's and the patch's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dashboard import palette, texts
+from dashboard.state import STATES, Filters
+from demix_core.types import ColumnKind, DecisionKind, ErrorType, Schema
+
+MOST_CATEGORIES = 11
+DECIDED_BIT, FILTERED_BIT = 8, 16
+COLOUR_BY = ("Error type", "Confidence", "Label", "Decision")
+KIND_TO_STATE = {DecisionKind.ACCEPT: "accepted", DecisionKind.EDIT: "edited", DecisionKind.REJECT: "rejected"}
+SORT_COLUMNS = {"row": "row_id", "type": "error_type", "column": "column", "confidence": "confidence"}
+
+
+@dataclass(frozen=True)
+class Book:
+    """Everything of a finished run that the review reads; never changed.
+
+    rows: raw cells of the whole file, index row id. diagnosis [N] and patches [P] as in the run folder, RangeIndex.
+    """
+
+    name: str
+    version: int
+    schema: Schema
+    rows: pd.DataFrame
+    diagnosis: pd.DataFrame
+    patches: pd.DataFrame
+
+    @cached_property
+    def row_ids(self) -> np.ndarray:
+        """int64 [N]."""
+        return self.diagnosis["row_id"].to_numpy()
+
+    @cached_property
+    def row_at(self) -> dict[int, int]:
+        """Position of a row id among the N."""
+        return {int(r): i for i, r in enumerate(self.row_ids)}
+
+    @cached_property
+    def patch_at(self) -> dict[int, int]:
+        """Position of a patch id among the P."""
+        return {int(p): i for i, p in enumerate(self.patches["patch_id"])}
+
+    @cached_property
+    def patch_rows(self) -> np.ndarray:
+        """int64 [P]: the position of each patch's row among the N."""
+        return np.array([self.row_at[int(r)] for r in self.patches["row_id"]], dtype=np.int64)
+
+    @cached_property
+    def patch_types(self) -> np.ndarray:
+        """object [P] of ErrorType."""
+        return np.array([ErrorType(t) for t in self.patches["error_type"]], dtype=object)
+
+    @cached_property
+    def type_codes(self) -> np.ndarray:
+        """uint8 [N]: 0 clean, 1 label, 2 feature, 3 spurious, 4 several."""
+        flags = self.diagnosis[[t.value for t in ErrorType]].to_numpy(bool)
+        return np.where(flags.sum(1) > 1, 4, flags @ np.array([1, 2, 3])).astype(np.uint8)
+
+    @cached_property
+    def confidence(self) -> np.ndarray:
+        """float [N]: the largest of the three probabilities."""
+        return self.diagnosis[[t.probability_column for t in ErrorType]].to_numpy(float).max(1)
+
+    @cached_property
+    def labels(self) -> pd.Series:
+        """The given target of the N rows, as text."""
+        return self.rows[self.schema.target].loc[self.row_ids].astype(str).reset_index(drop=True)
+
+    @cached_property
+    def search_text(self) -> pd.Series:
+        """Each of the N rows as one lowercase line."""
+        cells = self.rows.loc[self.row_ids].astype(str)
+        return cells.agg("\x1f".join, axis=1).str.lower().reset_index(drop=True)
+
+
+# ---- decisions ---------------------------------------------------------------------------------------------------
+
+
+def state_codes(book: Book, replayed: Mapping[int, Any]) -> np.ndarray:
+    """uint8 [P], index into STATES, from {patch id: PatchState with .kind}."""
+    codes = np.zeros(len(book.patches), np.uint8)
+    for patch_id, state in replayed.items():
+        if patch_id in book.patch_at:
+            codes[book.patch_at[patch_id]] = STATES.index(KIND_TO_STATE[state.kind])
+    return codes
+
+
+def row_states(book: Book, codes: np.ndarray) -> np.ndarray:
+    """uint8 [N]: 0 nothing suggested, 1 open, 2 accepted, 3 edited, 4 rejected; open while any patch is open."""
+    result = np.zeros(len(book.diagnosis), np.uint8)
+    for code in (3, 2, 1, 0):
+        result[book.patch_rows[codes == code]] = code + 1
+    return result
+
+
+# ---- the queue ---------------------------------------------------------------------------------------------------
+
+
+def _row_mask(book: Book, filters: Filters) -> np.ndarray:
+    keep = np.ones(len(book.diagnosis), bool)
+    if filters.classes:
+        keep &= book.labels.isin(filters.classes).to_numpy()
+    word = filters.search.strip().lower()
+    if word.isdigit() and int(word) in book.row_at:
+        keep &= (book.row_ids == int(word)) | book.search_text.str.contains(word, regex=False).to_numpy()
+    elif word:
+        keep &= book.search_text.str.contains(word, regex=False).to_numpy()
+    return keep
+
+
+def _patch_mask(book: Book, codes: np.ndarray, filters: Filters) -> np.ndarray:
+    keep = np.isin(book.patch_types.astype(str), [t.value for t in filters.types])
+    keep &= np.isin(codes, [STATES.index(s) for s in filters.states])
+    keep &= book.patches["confidence"].to_numpy() >= filters.least
+    if filters.columns:
+        keep &= book.patches["column"].isin(filters.columns).to_numpy()
+    return keep
+
+
+def in_rows(book: Book, row_ids: np.ndarray) -> np.ndarray:
+    """bool [N]: which diagnosed rows are among the ids."""
+    return np.isin(book.row_ids, row_ids)
+
+
+def passing(book: Book, codes: np.ndarray, filters: Filters, selection: np.ndarray | None) -> np.ndarray:
+    """Positions of the suggestions that pass the filters and lie in the selection, in table order."""
+    rows = _row_mask(book, filters)
+    if selection is not None:
+        rows &= in_rows(book, selection)
+    return np.flatnonzero(_patch_mask(book, codes, filters) & rows[book.patch_rows])
+
+
+def ordered(book: Book, codes: np.ndarray, positions: np.ndarray, by: str, ascending: bool) -> np.ndarray:
+    """The same positions sorted by a column of the queue; ties by confidence, then row."""
+    key = pd.Series(codes) if by == "state" else book.patches[SORT_COLUMNS[by]].reset_index(drop=True)
+    if key.dtype == object or isinstance(key.dtype, pd.StringDtype):
+        key = key.fillna("").astype(str)
+    frame = pd.DataFrame({"key": key, "p": -book.patches["confidence"].to_numpy(), "row": book.patches["row_id"].to_numpy()})
+    return frame.iloc[positions].sort_values(["key", "p", "row"], ascending=[ascending, True, True]).index.to_numpy()
+
+
+def visible_rows(book: Book, codes: np.ndarray, filters: Filters) -> np.ndarray:
+    """bool [N]: rows not greyed out on the map. Clean rows stay unless the filters speak of suggestions."""
+    keep = _row_mask(book, filters)
+    default = Filters()
+    if filters.types == default.types and not filters.least and not filters.columns:
+        return keep
+    wanted = np.zeros(len(keep), bool)
+    everything = Filters(types=filters.types, states=STATES, least=filters.least, columns=filters.columns)
+    wanted[book.patch_rows[_patch_mask(book, codes, everything)]] = True
+    return keep & wanted
+
+
+def lines(book: Book, codes: np.ndarray, positions: np.ndarray) -> list[dict[str, Any]]:
+    """What queue.js draws, one dict per suggestion."""
+    result = []
+    for i, patch in zip(positions, book.patches.iloc[positions].itertuples(), strict=True):
+        kind = ErrorType(patch.error_type)
+        mark = palette.TYPE_MARKS[kind]
+        result.append({
+            "id": int(patch.patch_id), "row": int(patch.row_id), "type": texts.TYPE_NAMES[kind],
+            "shape": mark.shape, "colour": mark.dark or mark.colour, "column": column_words(patch.column, patch.action),
+            "old": "" if patch.action in ("reweight", "drop") else shown(patch.old), "new": change_words(patch.action, patch.new),
+            "confidence": round(float(patch.confidence), 3), "state": STATES[codes[i]], "decided": bool(codes[i]),
+        })  # fmt: skip
+    return result
+
+
+def shown(value: object) -> str:
+    """A cell as text; a missing one says so."""
+    text = "" if value is None or (isinstance(value, float) and np.isnan(value)) else str(value)
+    return text if text.strip() else "(empty)"
+
+
+def column_words(column: object, action: str) -> str:
+    """The column a suggestion changes, or what it touches instead."""
+    return str(column) if isinstance(column, str) and column else {"drop": "whole row", "reweight": "row weight"}.get(action, "")
+
+
+def change_words(action: str, new: object) -> str:
+    """The new value in words."""
+    if action == "drop":
+        return "leave out"
+    return f"× {float(str(new)):g}" if action == "reweight" and _is_number(new) else shown(new)
+
+
+def _is_number(value: object) -> bool:
+    try:
+        float(str(value))
+    except ValueError:
+        return False
+    return True
+
+
+# ---- the map -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Colouring:
+    """colour: uint8 [N], index into legend (categories) or into ramp (255 = missing). low, high: the ends in words."""
+
+    title: str
+    colour: np.ndarray
+    legend: list[dict[str, Any]]
+    ramp: list[str] | None = None
+    low: str = ""
+    high: str = ""
+
+
+def marks(book: Book, states: np.ndarray, visible: np.ndarray) -> np.ndarray:
+    """uint8 [N] for map.js: shape of the error type, bit 8 decided, bit 16 filtered out. states: from row_states."""
+    return (book.type_codes | np.where(states > 1, DECIDED_BIT, 0) | np.where(visible, 0, FILTERED_BIT)).astype(np.uint8)
+
+
+def shape_names() -> list[str]:
+    """What the five shapes stand for, in code order."""
+    return [texts.CLEAN_NAME, *texts.TYPE_NAMES.values(), texts.SEVERAL_NAME]
+
+
+def colour_by_type(book: Book) -> Colouring:
+    """By predicted error type."""
+    kinds = [palette.CLEAN, *palette.TYPE_MARKS.values(), palette.SEVERAL]
+    legend = [_entry(name, m.colour, m.dark, m.shape) for name, m in zip(shape_names(), kinds, strict=True)]
+    return Colouring("Error type", book.type_codes, legend)
+
+
+def colour_by_decision(states: np.ndarray) -> Colouring:
+    """By what was decided. states: from row_states."""
+    legend = [_entry("nothing suggested", palette.CLEAN.colour, palette.CLEAN.dark, 0)]
+    legend += [_entry(s, palette.STATE_COLOURS[s], palette.STATE_DARK.get(s)) for s in STATES]
+    return Colouring("Decision", states, legend)
+
+
+def colour_by_values(title: str, values: pd.Series, kind: ColumnKind) -> Colouring:
+    """By any column: numbers and times along a ramp between their 1 % and 99 % points, everything else by category."""
+    if kind is ColumnKind.NUMERIC:
+        return _along_ramp(title, pd.to_numeric(values, errors="coerce").to_numpy(float))
+    if kind is ColumnKind.DATETIME:
+        times = pd.to_datetime(values, errors="coerce", format="mixed")
+        seconds = times.astype("int64").where(times.notna()).to_numpy(float)
+        return _along_ramp(title, seconds, lambda v: str(pd.Timestamp(int(v)).date()))
+    return _by_category(title, values)
+
+
+def _along_ramp(title: str, numbers: np.ndarray, words: Any = None) -> Colouring:
+    finite = np.isfinite(numbers)
+    low, high = np.percentile(numbers[finite], [1, 99]) if finite.any() else (0.0, 1.0)
+    if high <= low:
+        low, high = low, low + 1
+    scaled = np.where(finite, (numbers - low) / (high - low), 0).clip(0, 1)
+    colour = np.where(finite, (scaled * 254).round(), 255).astype(np.uint8)
+    words = words or (lambda v: f"{v:.4g}")
+    return Colouring(title, colour, [], [*palette.ramp(), palette.MISSING_COLOUR], words(low), words(high))
+
+
+def _by_category(title: str, values: pd.Series) -> Colouring:
+    values = values.fillna("").astype(str)
+    names = list(values.value_counts().index)
+    kept = names if len(names) <= MOST_CATEGORIES else names[:MOST_CATEGORIES]
+    code = {name: i for i, name in enumerate(kept)}
+    colour = values.map(lambda v: code.get(v, len(kept))).to_numpy(np.uint8)
+    legend = [_entry(shown(n), palette.CATEGORY_COLOURS[i]) for i, n in enumerate(kept)]
+    if len(kept) < len(names):
+        legend.append(_entry(f"{len(names) - len(kept)} others", palette.OTHER_COLOUR))
+    return Colouring(title, colour, legend)
+
+
+def _entry(name: str, colour: str, dark: str | None = None, shape: int = 1) -> dict[str, Any]:
+    return {"name": name, "colour": colour, "dark": dark, "shape": shape}
+
+
+def colouring(book: Book, states: np.ndarray, by: str) -> Colouring:
+    """The colouring of that name: one of COLOUR_BY, or a column."""
+    if by == "Error type":
+        return colour_by_type(book)
+    if by == "Decision":
+        return colour_by_decision(states)
+    if by == "Confidence":
+        return _along_ramp("Confidence", book.confidence)
+    column = book.schema.target if by == "Label" else by.removeprefix("Column: ")
+    values = book.rows[column].loc[book.row_ids].reset_index(drop=True)
+    kind = book.schema.kind(column)
+    if by == "Label" and book.schema.classes:
+        kind = ColumnKind.CATEGORICAL
+    return colour_by_values(by.removeprefix("Column: "), values, kind)
+
+
+def colour_choices(schema: Schema) -> list[str]:
+    """What the map can be coloured by."""
+    return [*COLOUR_BY, *(f"Column: {c.name}" for c in schema.columns if c.name != schema.target)]

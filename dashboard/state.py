@@ -1,0 +1,161 @@
+"""What one browser tab is looking at. Decisions are not here: they are on disk before the screen says so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from demix_core.types import ErrorType
+
+KEY = "demix"
+ALL_TYPES = tuple(ErrorType)
+STATES = ("open", "accepted", "edited", "rejected")
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which suggestions the queue shows. columns: only these suspect columns; classes: only these labels; empty: all."""
+
+    types: tuple[ErrorType, ...] = ALL_TYPES
+    states: tuple[str, ...] = ("open",)
+    least: float = 0.0
+    classes: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    search: str = ""
+
+    @property
+    def about_rows(self) -> bool:
+        """Whether clean rows are filtered as well (class and search speak of rows, the others of suggestions)."""
+        return bool(self.classes or self.search)
+
+
+@dataclass(frozen=True)
+class DataChoice:
+    """The table that a new diagnosis would start from, and what the person corrected. Paths are texts."""
+
+    path: str = ""
+    validation: str = ""
+    test: str = ""
+    target: str = ""
+    task: str = "auto"
+    kinds: tuple[tuple[str, str], ...] = ()
+    share: float = 0.2
+
+
+@dataclass
+class State:
+    """One tab. Views call the transitions below and never assign."""
+
+    run: str | None = None
+    patch: int | None = None
+    row: int | None = None
+    selection: np.ndarray | None = None
+    token: int = 1
+    filters: Filters = field(default_factory=Filters)
+    colour: str = "Error type"
+    projection: str = "umap"
+    panel: str = "Cells"
+    sort: str = "confidence"
+    ascending: bool = False
+    page: int = 1
+    editing: bool = False
+    edits: int = 0
+    intro: bool = True
+    webgl: bool = True
+    key_nonce: str = ""
+    key_seq: int = 0
+    seen: dict[str, int] = field(default_factory=dict)
+    data: DataChoice = field(default_factory=DataChoice)
+    message: str = ""
+
+    # ---- runs and data ------------------------------------------------------------------------------------
+    def open_run(self, run: str | None) -> None:
+        """Another run: everything that spoke of the old one is forgotten."""
+        if run == self.run:
+            return
+        self.run = run
+        self.patch = self.row = self.selection = None
+        self.token += 1
+        self.filters = Filters()
+        self.colour, self.page, self.editing, self.message = "Error type", 1, False, ""
+
+    def choose_data(self, path: str) -> None:
+        """Another table: what was corrected for the old one is forgotten."""
+        if path != self.data.path:
+            self.data = DataChoice(path=path)
+
+    def correct_data(self, **changes: Any) -> None:
+        """The person's own word on the table: target, task, kinds, share, validation, test."""
+        if changes.get("target", self.data.target) != self.data.target:
+            changes.setdefault("task", "auto")
+        self.data = replace(self.data, **changes)
+
+    # ---- where the person looks ---------------------------------------------------------------------------
+    def look_at(self, row: int | None, patch: int | None) -> None:
+        """Another row (and the suggestion on it, if any) in the inspector."""
+        if (row, patch) != (self.row, self.patch):
+            self.editing = False
+        self.row, self.patch = row, patch
+
+    def select(self, row_ids: np.ndarray | None) -> None:
+        """The lasso's rows; None or empty: no selection."""
+        self.selection = None if row_ids is None or not len(row_ids) else row_ids
+        self.page = 1
+
+    def clear_selection(self) -> None:
+        """No selection, and the map is told so."""
+        self.select(None)
+        self.token += 1
+
+    def select_on_map(self, row_ids: np.ndarray) -> None:
+        """A selection that Python makes (rows of one shortcut, for instance): the map is told."""
+        self.select(row_ids)
+        self.token += 1
+
+    def filter(self, **changes: Any) -> None:
+        """Narrows or widens the queue."""
+        self.filters = replace(self.filters, **changes)
+        self.page = 1
+
+    def order(self, by: str) -> None:
+        """Sorts the queue; the same column again turns it around."""
+        self.ascending = not self.ascending if by == self.sort else by != "confidence"
+        self.sort, self.page = by, 1
+
+    def edit(self, on: bool) -> None:
+        """Opens or closes the field for an own value."""
+        self.editing = on and self.patch is not None
+        self.edits += int(self.editing)
+
+    def say(self, message: str) -> None:
+        """One line about what has just been done."""
+        self.message = message
+
+    # ---- news from the components, each to be heard once ------------------------------------------------------
+    def fresh(self, source: str, seq: int) -> bool:
+        """Whether this message of a component is new."""
+        if seq <= self.seen.get(source, 0):
+            return False
+        self.seen[source] = seq
+        return True
+
+    def fresh_keys(self, pressed: dict[str, Any] | None) -> list[str]:
+        """The presses not yet acted upon, oldest first."""
+        if not pressed:
+            return []
+        if pressed["nonce"] != self.key_nonce:
+            self.key_nonce, self.key_seq = pressed["nonce"], 0
+        keys = [(int(seq), str(key)) for seq, key in pressed["queue"] if seq > self.key_seq]
+        self.key_seq = max([self.key_seq, *(seq for seq, _ in keys)])
+        return [key for _, key in keys]
+
+
+def get() -> State:
+    """This tab's state, made on first use."""
+    if KEY not in st.session_state:
+        st.session_state[KEY] = State()
+    state: State = st.session_state[KEY]
+    return state
