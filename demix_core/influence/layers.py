@@ -244,7 +244,7 @@ def record(
     with torch.enable_grad(), _listening(found, calls):
         loss = row_loss(network(x), y, task).sum()
         wanted = [call.output for call in calls]
-        parameters = [p for site in found for p in site.parameters] if verify else []
+        parameters: list[torch.Tensor] = [p for site in found for p in site.parameters] if verify else []
         gradients = torch.autograd.grad(loss, wanted + parameters, allow_unused=True)
     deltas = [torch.zeros_like(w) if g is None else g for w, g in zip(wanted, gradients, strict=False)]
     layers = [_factors(i, site, calls, deltas, len(x)) for i, site in enumerate(found)]
@@ -315,7 +315,7 @@ def _per_row_gradients(site: Site, call: _Call, deltas: torch.Tensor) -> torch.T
         def forward(parameters: dict[str, torch.Tensor]) -> torch.Tensor:
             return torch.func.functional_call(site.module, parameters, tuple(v[None] for v in inputs))
 
-        _, pull_back = torch.func.vjp(forward, {name: p.detach() for name, p in named.items()})
+        pull_back = torch.func.vjp(forward, {name: p.detach() for name, p in named.items()})[1]
         return pull_back(delta[None])[0]
 
     gradients = torch.func.vmap(one_row)(call.inputs, deltas)
@@ -323,6 +323,7 @@ def _per_row_gradients(site: Site, call: _Call, deltas: torch.Tensor) -> torch.T
 
 
 def _verify(found: Sequence[Site], layers: list[LayerFactors], gradients: Sequence[torch.Tensor | None]) -> None:
+    """InputError unless the factors sum to the gradients of autograd, site by site."""
     left = iter(gradients)
     for site, layer in zip(found, layers, strict=True):
         truth = [torch.zeros_like(p) if (g := next(left)) is None else g for p in site.parameters]
