@@ -124,6 +124,19 @@ class TestIndependence:
         for found, wanted in zip(whole(network, train, held_out, CLASSES, block=block), expected, strict=True):
             np.testing.assert_allclose(found, wanted, atol=1e-5)
 
+    def test_of_the_number_of_threads_which_is_left_alone(self, monkeypatch):
+        monkeypatch.setattr(vectors, "TILE_CELLS", 64)
+        network, (train, held_out) = build("mlp2", 6, 3), split(rows(70, 6, 3), 20)
+        expected = whole(network, train, held_out, CLASSES, block=30)
+        torch.set_num_threads(2)
+        try:
+            found = whole(network, train, held_out, CLASSES, block=30)
+            assert torch.get_num_threads() == 2
+        finally:
+            torch.set_num_threads(1)
+        for one, two in zip(expected, found, strict=True):
+            np.testing.assert_allclose(one, two, atol=1e-6)
+
     def test_of_row_order(self):
         network, (train, held_out) = build("mlp2", 6, 3), split(rows(70, 6, 3), 20)
         order, columns = np.random.default_rng(1).permutation(50), np.random.default_rng(2).permutation(20)

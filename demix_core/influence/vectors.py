@@ -8,9 +8,12 @@ about 2 N M sum_l (D_l + K_l) operations, memory O(block x M + factors of V).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Barrier
 
 import numpy as np
 import torch
@@ -24,8 +27,8 @@ from demix_core.models.base import target_tensor
 from demix_core.settings import InfluenceSettings
 from demix_core.types import Encoded, Progress, ShouldStop, Task, never_stop, no_progress
 
-TILE_CELLS = 1 << 21
-"""Cells of a product tile (8 MiB in float32): measured best of 2^17 to 2^22 for Adult x 2048 on two cores."""
+TILE_CELLS = 1 << 20
+"""Cells of a product tile, 4 MiB in float32: large enough for the matrix product, small enough to share out."""
 
 
 @dataclass(frozen=True)
@@ -89,15 +92,17 @@ def stream(
         raise InputError(f"The block must hold at least 1 row, not {settings.block}.")
     found = sites(network)
     _check_same(found, reference)
-    against = _Against(_like(reference, found[0].parameters[0]), settings.kernel, parts)
+    like = found[0].parameters[0]
+    against = _Against(_like(reference, like), settings.kernel, parts)
     n = len(data.y)
-    for start in range(0, n, settings.block):
-        if should_stop():
-            raise Cancelled("Measuring influence was cancelled.")
-        stop = min(start + settings.block, n)
-        layers = _record(network, found, data.x[start:stop], data.y[start:stop], task)
-        yield against.block(start, layers)
-        progress(stop / n, f"Influence of {stop:,} of {n:,} rows")
+    with _workers(like.device, against.tiles(min(n, settings.block))) as run_all:
+        for start in range(0, n, settings.block):
+            if should_stop():
+                raise Cancelled("Measuring influence was cancelled.")
+            stop = min(start + settings.block, n)
+            layers = _record(network, found, data.x[start:stop], data.y[start:stop], task)
+            yield against.block(start, layers, run_all)
+            progress(stop / n, f"Influence of {stop:,} of {n:,} rows")
 
 
 def profile(
@@ -152,6 +157,38 @@ def _like(reference: Factors, like: torch.Tensor) -> Factors:
     return Factors(layers, reference.names, reference.norms.to(like.device))
 
 
+RunAll = Callable[[Callable[[slice], None], list[slice]], None]
+"""Calls the first for each of the second, in any order, and returns when all are done."""
+
+
+def _one_by_one(work: Callable[[slice], None], tiles: list[slice]) -> None:
+    for tile in tiles:
+        work(tile)
+
+
+@contextmanager
+def _workers(device: torch.device, tiles: list[slice]) -> Iterator[RunAll]:
+    """As many workers of one thread each as torch has threads, for products on the CPU.
+
+    A tile for each thread instead of all threads for each tile: no thread waits for another after every product,
+    which on a busy machine costs more than the products.
+    """
+    threads = min(torch.get_num_threads(), len(tiles))
+    if threads < 2 or device.type != "cpu":
+        yield _one_by_one
+        return
+    everyone, before = Barrier(threads), torch.get_num_threads()
+    with ThreadPoolExecutor(threads, "influence", torch.set_num_threads, (1,)) as pool:
+        list(pool.map(lambda _: everyone.wait(), range(threads)))  # all have started with one thread of their own,
+        torch.set_num_threads(before)  # so that threads started later get torch's number again
+
+        def side_by_side(work: Callable[[slice], None], tiles: list[slice]) -> None:
+            for _ in pool.map(work, tiles):
+                pass  # asking for the results raises what a worker raised
+
+        yield side_by_side
+
+
 class _Against:
     """The reference side of the products, made ready once for all blocks."""
 
@@ -170,33 +207,33 @@ class _Against:
         """What turns a part of the cosine over all layers into the cosine over one layer; float64 [B]."""
         return norms * _inverse(layer.squared_norms().sqrt())
 
-    def block(self, start: int, layers: list[LayerFactors]) -> InfluenceBlock:
-        """All products of one block of rows, in tiles of rows that fit the cache."""
+    def tiles(self, rows: int) -> list[slice]:
+        """The rows of a block, cut so that a product tile stays in the cache."""
+        height = max(1, TILE_CELLS // self.rows)
+        return [slice(top, min(top + height, rows)) for top in range(0, rows, height)]
+
+    def block(self, start: int, layers: list[LayerFactors], run_all: RunAll) -> InfluenceBlock:
+        """All products of one block of rows."""
         norms = _total(layers).sqrt()
         scale = _inverse(norms) if self.cosine else torch.ones_like(norms)
         scaled = [layer.scaled(scale).packed() for layer in layers]
-        like = next(iter(layers[0].tensors().values()))
-        phi, last, first = self._buffers(len(norms), like)
         last_scale, first_scale = self._part_scale(layers[-1], norms), self._part_scale(layers[0], norms)
-        height = max(1, TILE_CELLS // self.rows)
-        scratch = Scratch(like.new_empty(height, self.rows), like.new_empty(height, self.rows))
-        for top in range(0, len(norms), height):
-            tile = slice(top, min(top + height, len(norms)))
-            self._tile([layer[tile] for layer in scaled], phi[tile], last[tile], first[tile], scratch)
+        like = next(iter(layers[0].tensors().values()))
+        width = self.rows if self.parts else 0
+        phi, last, first = (like.new_empty(len(norms), columns) for columns in (self.rows, width, width))
+
+        def multiply(tile: slice) -> None:
+            self._tile([layer[tile] for layer in scaled], phi[tile], last[tile], first[tile])
             if self.cosine and self.parts:
                 _rescale(last[tile], last_scale[tile], self.last)
                 _rescale(first[tile], first_scale[tile], self.first)
+
+        run_all(multiply, self.tiles(len(norms)))
         arrays = [tensor.cpu().numpy() for tensor in (phi, last, first, norms.to(like.dtype))]
         return InfluenceBlock(start, start + len(norms), *arrays)
 
-    def _buffers(self, rows: int, like: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        width = self.rows if self.parts else 0
-        return tuple(like.new_empty(rows, columns) for columns in (self.rows, width, width))
-
-    def _tile(
-        self, layers: list[LayerFactors], phi: torch.Tensor, last: torch.Tensor, first: torch.Tensor, scratch: Scratch
-    ) -> None:
-        scratch = scratch.rows(len(phi))
+    def _tile(self, layers: list[LayerFactors], phi: torch.Tensor, last: torch.Tensor, first: torch.Tensor) -> None:
+        scratch = Scratch(torch.empty_like(phi), torch.empty_like(phi))
         final = len(layers) - 1
         for i, (layer, other) in enumerate(zip(layers, self.layers, strict=True)):
             part = {0: first, final: last}.get(i) if self.parts else None
