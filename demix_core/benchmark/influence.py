@@ -35,7 +35,7 @@ def run(*, quick: bool = False, seed: int = 0) -> dict[str, Any]:
     holds its lines.
     """
     rows = ADULT_ROWS // 10 if quick else ADULT_ROWS
-    repeats = 1 if quick else 5
+    repeats = 1 if quick else 3
     data, validation = _synthetic(rows, seed), _synthetic(VALIDATION_ROWS, seed + 1)
     network = fit(data, validation, _TASK, 2, FitSettings(epochs=2), seed).network
     assert isinstance(network, nn.Module)
