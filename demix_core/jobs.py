@@ -119,7 +119,7 @@ def worker_lives(status: Status) -> bool:
 
 
 def cancel(run: Run, grace: float = GRACE) -> Status | None:
-    """Ask the worker to stop, wait for at most `grace` seconds, then end it; finished stages stay for the next start."""
+    """Ask the worker to stop, wait for at most `grace` seconds, then end it; finished stages stay."""
     status = run.status()
     if status is None or not status.state.active:
         return status

@@ -225,8 +225,8 @@ class Run:
             return None
         data = self._json("status.json")
         with self._reading("status.json"):
-            known = {f.name for f in fields(Status)}
-            return Status(**{k: JobState(v) if k == "state" else v for k, v in data.items() if k in known})
+            known = {f.name: data[f.name] for f in fields(Status) if f.name in data}
+            return replace(Status(**known), state=JobState(data["state"]))
 
     def write_status(self, status: Status) -> Status:
         """Stamps the time; returns what was written."""

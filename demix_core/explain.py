@@ -1,0 +1,241 @@
+"""Why is this row flagged? Everything a finished run says of one row, its full influence profile computed on demand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from demix_core.classifiers.detect import same_class_rule
+from demix_core.errors import InputError
+from demix_core.influence.vectors import Factors, load_factors, profile
+from demix_core.modalities.tabular import TabularEncoder
+from demix_core.models.training import load_weights, predict
+from demix_core.repairs.impute import cell_reason, suspect_cells
+from demix_core.signals import Signals
+from demix_core.store import TARGET_ID, Run
+from demix_core.types import Encoded, ErrorType, Schema
+
+SHOWN = 5
+"""Validation rows and neighbours that are named."""
+
+
+@dataclass(frozen=True)
+class SuspectCell:
+    """One odd cell. surprise: nats above the expected; certainty: probability of the suggestion, in [0, 1]."""
+
+    column: str
+    value: str
+    suggestion: str
+    surprise: float
+    certainty: float
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """One class with its probability by the model and out of fold; regression: value 'prediction', in target units."""
+
+    value: str
+    model: float
+    out_of_fold: float
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """All that is known of one training row.
+
+    cells: raw texts by column. why: a sentence per flagged type, from its patch, or what else led to the flag.
+    profile: float32 [M], influence on each validation row of Run.validation() (< 0 helps it, > 0 harms it);
+    same_class: bool [M]; typical: float32 [2, 101], the median sorted influences of training rows of this class on
+    validation rows of the same class and of others (quantiles 0..100 %).
+    helped, harmed: positions in the M rows, strongest first, at most SHOWN and only of that sign.
+    neighbours: row ids of the nearest training rows in the classifier's embedding, nearest first.
+    """
+
+    row_id: int
+    cells: dict[str, str]
+    given: str
+    predicted: str
+    probabilities: dict[ErrorType, float]
+    flagged: tuple[ErrorType, ...]
+    why: dict[ErrorType, str]
+    suspects: tuple[SuspectCell, ...]
+    likelihoods: tuple[Likelihood, ...]
+    profile: np.ndarray
+    same_class: np.ndarray
+    typical: np.ndarray
+    helped: tuple[int, ...]
+    harmed: tuple[int, ...]
+    neighbours: tuple[int, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {
+            "row_id": self.row_id, "cells": self.cells, "given": self.given, "predicted": self.predicted,
+            "probabilities": {k.value: v for k, v in self.probabilities.items()},
+            "flagged": [k.value for k in self.flagged], "why": {k.value: v for k, v in self.why.items()},
+            "suspect_cells": [vars(s) for s in self.suspects], "likelihoods": [vars(p) for p in self.likelihoods],
+            "profile": [round(float(v), 6) for v in self.profile], "same_class": self.same_class.tolist(),
+            "helped": list(self.helped), "harmed": list(self.harmed), "neighbours": list(self.neighbours),
+        }  # fmt: skip
+
+
+class Explainer:
+    """Answers for one finished run. What it reads it keeps: the first row takes seconds, the next milliseconds."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    def row(self, row_id: int) -> Explanation:
+        """InputError: the run has no training row of this id. RunError: a file of the run is missing or damaged."""
+        place = self._place(row_id)
+        found = self.diagnosis.iloc[place]
+        x, y = self.encoded(row_id)
+        phi = profile(self.network, x, y, self.schema.task, self.factors, self.kernel)
+        same = same_class_rule(self.schema.task, self.target_ids)(y[0])
+        flagged = tuple(kind for kind in ErrorType if found[kind.value])
+        return Explanation(
+            row_id=row_id,
+            cells={str(k): str(v) for k, v in self.rows.loc[row_id].items()},
+            given=str(self.rows.at[row_id, self.schema.target]),
+            predicted=str(found["predicted"]),
+            probabilities={kind: float(found[kind.probability_column]) for kind in ErrorType},
+            flagged=flagged,
+            why={kind: self._why(row_id, kind) for kind in flagged},
+            suspects=self._suspects(place, row_id),
+            likelihoods=self._likelihoods(place, x),
+            profile=np.asarray(phi, np.float32),
+            same_class=same,
+            typical=self.typical[int(y[0]) if self.schema.classes else 0],
+            helped=_strongest(phi, helps=True),
+            harmed=_strongest(phi, helps=False),
+            neighbours=self._neighbours(place),
+        )
+
+    # ---- what is read once --------------------------------------------------------------------------------
+    @cached_property
+    def schema(self) -> Schema:
+        """Columns, target, task, classes."""
+        return self.run.schema()
+
+    @cached_property
+    def rows(self) -> pd.DataFrame:
+        """Raw cells by row id."""
+        return self.run.rows()
+
+    @cached_property
+    def diagnosis(self) -> pd.DataFrame:
+        """One line per training row."""
+        return self.run.diagnosis()
+
+    @cached_property
+    def signals(self) -> Signals:
+        """Of the training rows, in the order of the diagnosis."""
+        return Signals.load(self.run / "signals")
+
+    @cached_property
+    def encoder(self) -> TabularEncoder:
+        """As fitted on the training rows."""
+        return TabularEncoder.from_dict(self.run.json("encoder.json"))
+
+    @cached_property
+    def network(self) -> Any:
+        """The task model."""
+        name = self.run.json("fit.json")["architecture"]
+        path = self.run / "model.safetensors"
+        return load_weights(name, self.encoder.n_inputs, self.encoder.n_outputs, path).network
+
+    @cached_property
+    def factors(self) -> Factors:
+        """Of the M validation rows."""
+        return load_factors(self.run / "factors.safetensors")
+
+    @cached_property
+    def kernel(self) -> str:
+        """cosine or dot, as the run was made with."""
+        return str(self.run.manifest().settings["influence"]["kernel"])
+
+    @cached_property
+    def target_ids(self) -> np.ndarray:
+        """Class id or standardised target of the M validation rows."""
+        return self.run.validation()[TARGET_ID].to_numpy()
+
+    @cached_property
+    def typical(self) -> np.ndarray:
+        """float32 [K, 2, 101]."""
+        return self.run.array("typical.npy")
+
+    @cached_property
+    def embedding(self) -> np.ndarray:
+        """float32 [N, E]."""
+        return self.run.array("embedding.npy")
+
+    @cached_property
+    def _places(self) -> dict[int, int]:
+        return {int(row_id): i for i, row_id in enumerate(self.diagnosis["row_id"])}
+
+    @cached_property
+    def _reasons(self) -> dict[tuple[int, str], list[str]]:
+        reasons: dict[tuple[int, str], list[str]] = {}
+        for patch in self.run.patches().itertuples():
+            reasons.setdefault((int(patch.row_id), str(patch.error_type)), []).append(str(patch.reason))
+        return reasons
+
+    # ---- one row ------------------------------------------------------------------------------------------
+    def encoded(self, row_id: int) -> tuple[np.ndarray, np.ndarray]:
+        """x float32 [1, D] and y [1] of one row."""
+        data: Encoded = self.encoder.transform(self.rows.loc[[row_id]])
+        return data.x, data.y
+
+    def _place(self, row_id: int) -> int:
+        place = self._places.get(row_id)
+        if place is not None:
+            return place
+        if row_id in self.rows.index:
+            raise InputError(
+                f"Row {row_id} was held out to measure influence on, so it was not diagnosed; ask for a training row."
+            )
+        raise InputError(f"There is no row {row_id}; row ids go from 0 to {len(self.rows) - 1}.")
+
+    def _why(self, row_id: int, kind: ErrorType) -> str:
+        reasons = self._reasons.get((row_id, kind.value))
+        if reasons:
+            return " ".join(reasons)
+        return (
+            "Its influence and training history look like those of wrong rows, but there is no better value to offer."
+        )
+
+    def _suspects(self, place: int, row_id: int) -> tuple[SuspectCell, ...]:
+        surprise, offered = self.signals.cell_surprise[place], self.signals.cell_suggestion[place]
+        certainty = self.signals.cells.certainty[place]
+        suspects = []
+        for j in suspect_cells(surprise):
+            column, value = self.schema.features[j], str(self.rows.at[row_id, self.schema.features[j].name])
+            sentence = cell_reason(column.name, column.kind, value, str(offered[j]), float(surprise[j]))
+            suspects.append(
+                SuspectCell(column.name, value, str(offered[j]), float(surprise[j]), float(certainty[j]), sentence)
+            )
+        return tuple(suspects)
+
+    def _likelihoods(self, place: int, x: np.ndarray) -> tuple[Likelihood, ...]:
+        model, trees = predict(self.network, x, self.schema.task)[0], self.signals.oof[place]
+        if not self.schema.classes:
+            value = float(model[0]) * self.encoder.target_std + self.encoder.target_mean
+            return (Likelihood("prediction", value, float(trees[0])),)
+        return tuple(Likelihood(c, float(model[k]), float(trees[k])) for k, c in enumerate(self.schema.classes))
+
+    def _neighbours(self, place: int) -> tuple[int, ...]:
+        distance = np.square(self.embedding - self.embedding[place]).sum(1)
+        distance[place] = np.inf
+        nearest = np.argsort(distance, kind="stable")[: min(SHOWN, len(distance) - 1)]
+        return tuple(int(i) for i in self.diagnosis["row_id"].to_numpy()[nearest])
+
+
+def _strongest(phi: np.ndarray, helps: bool) -> tuple[int, ...]:
+    signed = -phi if helps else phi
+    order = np.argsort(-signed, kind="stable")[:SHOWN]
+    return tuple(int(j) for j in order if signed[j] > 0)

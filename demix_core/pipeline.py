@@ -1,0 +1,152 @@
+"""The only module that knows the order: load → fit, signals → detect → suggest → map, from a file to a finished run."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from demix_core.errors import Cancelled, DemixError, InputError, StorageError
+from demix_core.jobs import only_worker
+from demix_core.settings import Settings
+from demix_core.stages import Reporter, Stage, StopAsked, run_stages
+from demix_core.store import JobState, Manifest, Run, now, write_file, write_json
+from demix_core.summary import summarise
+from demix_core.types import Progress, ShouldStop, never_stop, no_progress
+from demix_core.work import Work
+
+SHIPPED = "shipped"
+
+
+def diagnose(
+    train: Path,
+    out: Path,
+    settings: Settings,
+    validation: Path | None = None,
+    test: Path | None = None,
+    weights: Path | None = None,
+    progress: Progress = no_progress,
+    should_stop: ShouldStop = never_stop,
+) -> Run:
+    """Diagnose a table into the run folder `out`; returns the finished run.
+
+    A folder that holds a run already goes on from there: finished stages whose inputs and settings are unchanged are
+    not redone. progress speaks of the whole job. InputError, RunError, StorageError in one sentence; Cancelled when
+    should_stop said so, the folder's cancel file appeared, or Ctrl-C was pressed.
+    """
+    given = {"train": train, "validation": validation, "test": test, "weights": weights}
+    run = Run(out)
+    with only_worker(run):
+        _make_ready(run)
+        work = Work(run, settings)
+        reporter = Reporter(run, stages_of(work), progress)
+        with _last_word(reporter):
+            inputs = _take_inputs(run, {role: Path(path) for role, path in given.items() if path is not None})
+            _register(run, settings, inputs)
+            manifest = run_stages(
+                run, stages_of(work), _depends(settings, inputs), reporter, StopAsked(run, should_stop)
+            )
+            write_json(run / "summary.json", summarise(run, manifest))
+    return run
+
+
+def stages_of(work: Work) -> tuple[Stage, ...]:
+    """The stages in order. Shares: seconds on Adult with two cores, rounded."""
+    return (
+        Stage("load", "Reading the table", 0.04, (), work.load),
+        Stage("fit", "Training the model", 0.3, ("load",), work.fit),
+        Stage("signals", "Looking at labels, cells and shortcuts", 0.3, ("load",), work.find_signals),
+        Stage("detect", "Naming the errors", 0.2, ("fit", "signals"), work.detect),
+        Stage("suggest", "Suggesting repairs", 0.04, ("detect",), work.suggest),
+        Stage("map", "Drawing the map", 0.12, ("suggest",), work.draw_map),
+    )
+
+
+def _depends(settings: Settings, inputs: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """What each stage depends on besides its parents."""
+    hashes = {role: described["sha256"] for role, described in inputs.items()}
+    chosen = settings.diagnose.classifier
+    return {
+        "load": [asdict(settings.load), settings.seed, [hashes.get(r) for r in ("train", "validation", "test")]],
+        "fit": [asdict(settings.fit), hashes.get("weights")],
+        "signals": [],
+        "detect": [asdict(settings.influence), asdict(settings.diagnose), _classifier_hash(chosen)],
+        "suggest": [],
+        "map": [asdict(settings.map)],
+    }
+
+
+def _classifier_hash(chosen: str) -> str:
+    """A new checkpoint under the old name is another classifier."""
+    from demix_core.classifiers.detect import SHIPPED as SHIPPED_FILE
+
+    path = SHIPPED_FILE if chosen == SHIPPED else Path(chosen)
+    if not path.is_file():
+        raise InputError(f"There is no error classifier '{path}'; leave it at 'shipped' or name a checkpoint file.")
+    return file_hash(path)
+
+
+def _make_ready(run: Run) -> None:
+    """Sweeps up after a killed worker, and forgets an old wish to stop (not one that came after the job was queued)."""
+    if (run / "manifest.json").exists():
+        run.manifest()
+    run.sweep()
+    status = run.status() if (run / "status.json").exists() else None
+    if status is None or status.state is not JobState.QUEUED:
+        run.clear_cancel()
+
+
+@contextmanager
+def _last_word(reporter: Reporter) -> Iterator[None]:
+    """Whatever ends the job, status.json says so; on a full disk even that may fail, and the first error counts."""
+    try:
+        yield
+    except (Cancelled, KeyboardInterrupt) as stop:
+        with suppress(StorageError):
+            reporter.end(JobState.CANCELLED, "Cancelled")
+        raise Cancelled("Cancelled; what is finished is kept, and the same command goes on from there.") from stop
+    except DemixError as error:
+        with suppress(StorageError):
+            reporter.end(JobState.FAILED, str(error), str(error))
+        raise
+    except BaseException as error:
+        with suppress(StorageError):
+            reporter.end(JobState.FAILED, "Failed", f"Unexpected {type(error).__name__}: {error}")
+        raise
+    reporter.end(JobState.DONE, "Done")
+
+
+def _take_inputs(run: Run, given: dict[str, Path]) -> dict[str, dict[str, Any]]:
+    """Byte copies in input/, described for the manifest by role: name, file (inside the run), sha256, bytes."""
+    described: dict[str, dict[str, Any]] = {}
+    for role, path in given.items():
+        if not path.is_file():
+            raise InputError(f"There is no {role} file '{path}'; check the path.")
+        copy = Path("input") / f"{role}{path.suffix.lower()}"
+        digest = file_hash(path)
+        if not (run / str(copy)).exists() or file_hash(run / str(copy)) != digest:
+            write_file(run / str(copy), lambda p, path=path: shutil.copyfile(path, p), durable=True)  # type: ignore[misc]
+        described[role] = {
+            "name": path.name, "file": copy.as_posix(), "sha256": digest, "bytes": path.stat().st_size,
+        }  # fmt: skip
+    return described
+
+
+def file_hash(path: Path) -> str:
+    """sha256 of a file, hex."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"'{path}' can't be read ({error.strerror}); check the path and its permissions.") from error
+
+
+def _register(run: Run, settings: Settings, inputs: dict[str, dict[str, Any]]) -> None:
+    """The manifest of this job: new, or the folder's own with its finished stages."""
+    old = run.manifest() if (run / "manifest.json").exists() else None
+    created, stages = (old.created, old.stages) if old else (now(), {})
+    run.write_manifest(Manifest(created, settings.to_dict(), inputs, stages))

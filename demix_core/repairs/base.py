@@ -1,0 +1,143 @@
+"""The contract of a repair: from what is known of a flagged row to a suggested change, or a reason to suggest none.
+
+To add a repair, write one file in this folder:
+
+    @REPAIRS.register("name")
+    class Name:
+        error_type = ErrorType.LABEL
+        action = Action.RELABEL
+
+        @staticmethod
+        def propose(evidence: Evidence, row: int) -> list[Proposal] | Declined: ...
+
+A proposer never changes data; apply.py alone does. Dropping a row needs no proposer: every patch can be edited to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+
+from demix_core.registry import Family
+from demix_core.types import Action, ErrorType, Patch, Schema, Task
+
+
+class Rule(Protocol):
+    """A shortcut in words: condition ↔ target; strength: phi coefficient in (0, 1]."""
+
+    @property
+    def condition(self) -> str: ...
+    @property
+    def target(self) -> str: ...
+    @property
+    def strength(self) -> float: ...
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What proposers may look at; all arrays in the order of frame, the N training rows (raw cells as texts).
+
+    probabilities: float32 [N, 3] in the order of ErrorType. given: int64 [N] class ids, or float [N] targets.
+    model, out_of_fold: float32 [N, K] class probabilities; regression: [N, 1] predictions in target units, with
+    residual_scale their spread. surprise: float32 [N, F] nats above the expected; suggestion: object [N, F] texts;
+    against: int [N], index into rules or −1. target_text: class id or value -> text as in the file.
+    """
+
+    frame: pd.DataFrame
+    schema: Schema
+    probabilities: np.ndarray
+    given: np.ndarray
+    model: np.ndarray
+    out_of_fold: np.ndarray
+    residual_scale: float
+    surprise: np.ndarray
+    suggestion: np.ndarray
+    against: np.ndarray
+    rules: tuple[Rule, ...]
+    target_text: Callable[[float], str]
+
+    def cell(self, row: int, column: str) -> str:
+        """The text of one cell; row: position in frame."""
+        return str(self.frame.iat[row, self.frame.columns.get_loc(column)])
+
+    def likely(self) -> np.ndarray:
+        """The mean of the model's and the out-of-fold predictions, float [N, K] (regression: [N, 1])."""
+        return (self.model.astype(np.float64) + self.out_of_fold) / 2
+
+    @property
+    def classes(self) -> bool:
+        """Whether the target is a class."""
+        return self.schema.task is Task.CLASSIFICATION
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A patch before it has a number. certainty: in [0, 1], how sure the new value is, given that the row is wrong."""
+
+    column: str | None
+    old: str
+    new: str
+    certainty: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class Declined:
+    """Nothing to suggest, and why, in a sentence. Not a failure."""
+
+    reason: str
+
+
+class Proposer(Protocol):
+    """One way to repair one type of error."""
+
+    error_type: ErrorType
+    action: Action
+
+    @staticmethod
+    def propose(evidence: Evidence, row: int) -> list[Proposal] | Declined:
+        """Changes for the row at this position, the best first."""
+        ...
+
+
+REPAIRS: Family[type[Proposer]] = Family("repair", "demix_core.repairs")
+
+
+@dataclass(frozen=True)
+class Suggestions:
+    """patches: numbered 0..P−1 by row, then type; declined: (row id, type, reason) of flagged rows without one."""
+
+    patches: tuple[Patch, ...]
+    declined: tuple[tuple[int, ErrorType, str], ...]
+
+
+def suggest(evidence: Evidence, flags: np.ndarray) -> Suggestions:
+    """Ask every proposer about the rows flagged for its type. flags: bool [N, 3] in the order of ErrorType.
+
+    A patch's confidence is P(the row has this error) × P(the new value is right, if it has): the chance that
+    accepting it is right.
+    """
+    proposers = {repair.error_type: repair for _, repair in REPAIRS.items()}
+    patches: list[Patch] = []
+    declined: list[tuple[int, ErrorType, str]] = []
+    for row, k, kind in _flagged(flags):
+        row_id = int(evidence.frame.index[row])
+        answer = proposers[kind].propose(evidence, row) if kind in proposers else Declined("No repair for this type.")
+        if isinstance(answer, Declined):
+            declined.append((row_id, kind, answer.reason))
+            continue
+        for p in answer:
+            sure = round(float(evidence.probabilities[row, k]) * min(max(p.certainty, 0.0), 1.0), 6)
+            action = proposers[kind].action
+            patches.append(Patch(len(patches), row_id, kind, action, p.column, p.old, p.new, sure, p.reason))
+    return Suggestions(tuple(patches), tuple(declined))
+
+
+def _flagged(flags: np.ndarray) -> Iterator[tuple[int, int, ErrorType]]:
+    kinds = tuple(ErrorType)
+    for row, k in zip(*np.nonzero(flags), strict=True):
+        yield int(row), int(k), kinds[k]

@@ -1,0 +1,303 @@
+"""What each stage of a diagnosis does and which files it writes.
+
+What an earlier stage made is taken from memory, or from disk when an earlier job finished it: the same numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from demix_core.classifiers.detect import Case, Detection, detect
+from demix_core.columns import to_text
+from demix_core.influence.vectors import load_factors, save_factors
+from demix_core.modalities.base import load as load_dataset
+from demix_core.modalities.tabular import TabularEncoder
+from demix_core.models.training import fit, load_weights, save_weights
+from demix_core.projection import project
+from demix_core.repairs.base import Evidence, suggest
+from demix_core.repairs.impute import suspect_cells
+from demix_core.settings import Settings
+from demix_core.signals import Signals, compute
+from demix_core.stages import Outputs
+from demix_core.store import (
+    TARGET_ID,
+    Run,
+    patch_table,
+    with_id,
+    write_array,
+    write_file,
+    write_folder,
+    write_json,
+    write_table,
+)
+from demix_core.types import Dataset, Encoded, ErrorType, FittedModel, Progress, Schema, ShouldStop
+
+DETECTION_ARRAYS = ("probabilities", "predictions", "harm", "grad_norm", "loss", "validation_rows")
+
+
+class Work:
+    """One job on one run folder: a method per stage, a cached property per thing that travels between stages."""
+
+    def __init__(self, run: Run, settings: Settings) -> None:
+        self.run, self.settings = run, settings
+
+    # ---- load ---------------------------------------------------------------------------------------------
+    @cached_property
+    def loaded(self) -> tuple[Dataset, tuple[str, ...]]:
+        """The table as it was copied into the run, and notes on what was odd in it."""
+        inputs = self.run.manifest().inputs
+        validation, test = (self.run.path / inputs[r]["file"] if r in inputs else None for r in ("validation", "test"))
+        return load_dataset(self.run.input_path(), self.settings.load, self.settings.seed, validation, test)
+
+    @property
+    def dataset(self) -> Dataset:
+        """The rows and their split."""
+        return self.loaded[0]
+
+    @property
+    def schema(self) -> Schema:
+        """Columns, target, task, classes."""
+        return self.dataset.schema
+
+    @cached_property
+    def encoder(self) -> TabularEncoder:
+        """Fitted on the training rows."""
+        if (self.run / "encoder.json").exists():
+            return TabularEncoder.from_dict(self.run.json("encoder.json"))
+        return TabularEncoder.fit(self.dataset.train, self.schema)
+
+    @cached_property
+    def train(self) -> Encoded:
+        """The N training rows."""
+        return self.encoder.transform(self.dataset.train)
+
+    @cached_property
+    def validation(self) -> Encoded:
+        """All validation rows."""
+        return self.encoder.transform(self.dataset.validation)
+
+    def load(self, progress: Progress, should_stop: ShouldStop) -> Outputs:
+        """schema, rows, split, encoder."""
+        run = self.run
+        (run / "encoder.json").unlink(missing_ok=True)
+        dataset, notes = self.loaded
+        progress(0.5, f"Read {len(dataset.frame):,} rows")
+        run.write_schema(dataset.schema)
+        write_table(run / "rows.parquet", with_id(cell_texts(dataset.frame), "row_id"))
+        write_table(run / "split.parquet", split_table(dataset))
+        write_json(run / "encoder.json", self.encoder.to_dict())
+        write_json(run / "load.json", {"notes": list(notes)})
+        return ("schema.json", "rows.parquet", "split.parquet", "encoder.json", "load.json")
+
+    # ---- fit ----------------------------------------------------------------------------------------------
+    @cached_property
+    def fitted(self) -> FittedModel:
+        """The task model as the fit stage left it."""
+        described = self.run.json("fit.json")
+        model = self._model_from(self.run / "model.safetensors")
+        loss = described["validation_loss"]
+        return replace(
+            model,
+            losses=self.run.array("losses.npy"),
+            epoch=described["epoch"],
+            validation_loss=math.nan if loss is None else loss,
+        )
+
+    def _model_from(self, path: Path) -> FittedModel:
+        return load_weights(self.settings.fit.model, self.encoder.n_inputs, self.encoder.n_outputs, path)
+
+    def fit(self, progress: Progress, should_stop: ShouldStop) -> Outputs:
+        """The task model: trained, or the person's own weights."""
+        run, settings = self.run, self.settings
+        if "weights" in run.manifest().inputs:
+            self.fitted = self._model_from(run.input_path("weights"))
+        else:
+            self.fitted = fit(
+                self.train, self.validation, self.schema.task, self.encoder.n_outputs, settings.fit, settings.seed,
+                progress, should_stop,
+            )  # fmt: skip
+        model = self.fitted
+        write_file(run / "model.safetensors", lambda p: save_weights(model.network, p))  # type: ignore[arg-type]
+        write_array(run / "losses.npy", model.losses)
+        loss = model.validation_loss if math.isfinite(model.validation_loss) else None
+        described = {"architecture": model.architecture, "epoch": model.epoch, "validation_loss": loss}
+        write_json(run / "fit.json", described)
+        return ("model.safetensors", "losses.npy", "fit.json")
+
+    # ---- signals ------------------------------------------------------------------------------------------
+    @cached_property
+    def signals(self) -> Signals:
+        """As the signals stage left them."""
+        return Signals.load(self.run / "signals")
+
+    def find_signals(self, progress: Progress, should_stop: ShouldStop) -> Outputs:
+        """What can be said of each row without influence."""
+        self.signals = compute(self.dataset.train, self.schema, self.settings.seed, progress, should_stop)
+        write_folder(self.run / "signals", self.signals.save)
+        return ("signals",)
+
+    # ---- detect -------------------------------------------------------------------------------------------
+    @cached_property
+    def detection(self) -> Detection:
+        """As the detect stage left it."""
+        run = self.run
+        arrays = {name: run.array(f"detection/{name}.npy") for name in DETECTION_ARRAYS}
+        thresholds = {ErrorType(k): v for k, v in run.json("detection/detection.json")["thresholds"].items()}
+        return Detection(
+            embedding=run.array("embedding.npy"),
+            typical=run.array("typical.npy"),
+            factors=load_factors(run / "factors.safetensors"),
+            thresholds=thresholds,
+            **arrays,
+        )
+
+    def detect(self, progress: Progress, should_stop: ShouldStop) -> Outputs:
+        """Influence and error types of every training row."""
+        run = self.run
+        for name in run.projections():
+            (run / f"map_{name}.parquet").unlink()
+        case = Case(self.dataset.train, self.schema, self.train, self.validation, self.fitted, self.signals)
+        found = self.detection = detect(case, self.settings, progress, should_stop)
+        write_file(run / "factors.safetensors", lambda p: save_factors(found.factors, p))
+        write_array(run / "embedding.npy", found.embedding)
+        write_array(run / "typical.npy", found.typical)
+        write_table(run / "validation.parquet", self._measured())
+        write_folder(run / "detection", lambda folder: _save_detection(folder, found))
+        return ("factors.safetensors", "embedding.npy", "typical.npy", "validation.parquet", "detection")
+
+    def _measured(self) -> pd.DataFrame:
+        rows = self.detection.validation_rows
+        frame = cell_texts(self.dataset.validation.iloc[rows])
+        return with_id(frame, "validation_id").assign(**{TARGET_ID: self.validation.y[rows]})
+
+    # ---- suggest ------------------------------------------------------------------------------------------
+    @property
+    def flags(self) -> np.ndarray:
+        """bool [N, 3] in the order of ErrorType."""
+        limits = np.array([self.detection.thresholds[kind] for kind in ErrorType])
+        return np.asarray(self.detection.probabilities >= limits)
+
+    def evidence(self) -> Evidence:
+        """What the repairs look at."""
+        encoder, signals, found = self.encoder, self.signals, self.detection
+        given, model, trees, scale = self.train.y, found.predictions, signals.oof, 0.0
+        text = encoder.target_text
+        if not self.schema.classes:
+            mean, sd = encoder.target_mean, encoder.target_std
+            given, model, trees = given * sd + mean, model * sd + mean, signals.oof[:, :1]
+            scale = float(signals.oof[0, 1])
+
+            def text(value: float) -> str:
+                return encoder.target_text((value - mean) / sd)
+
+        return Evidence(
+            cell_texts(self.dataset.train), self.schema, found.probabilities, given, model, trees, scale,
+            signals.cell_surprise, signals.cell_suggestion, signals.against, signals.shortcut, text,
+        )  # fmt: skip
+
+    def suggest(self, progress: Progress, should_stop: ShouldStop) -> Outputs:
+        """Patches, and the diagnosis without its map."""
+        run, evidence = self.run, self.evidence()
+        made = suggest(evidence, self.flags)
+        patches = patch_table([asdict(p) for p in made.patches])
+        retire_decisions(run, patches)
+        write_table(run / "patches.parquet", patches)
+        declined: dict[str, dict[str, int]] = {}
+        for _, kind, reason in made.declined:
+            counts = declined.setdefault(kind.value, {})
+            counts[reason] = counts.get(reason, 0) + 1
+        write_json(run / "suggest.json", {"declined": declined})
+        write_table(run / "diagnosis.parquet", self._diagnosis(evidence))
+        return ("patches.parquet", "suggest.json", "diagnosis.parquet")
+
+    def _diagnosis(self, evidence: Evidence) -> pd.DataFrame:
+        found, flags = self.detection, self.flags
+        columns: dict[str, object] = {"row_id": self.dataset.train_ids.astype(np.int64)}
+        for k, kind in enumerate(ErrorType):
+            columns[kind.probability_column] = found.probabilities[:, k]
+        for k, kind in enumerate(ErrorType):
+            columns[kind.value] = flags[:, k]
+        names = [c.name for c in self.schema.features]
+        wrong = flags[:, list(ErrorType).index(ErrorType.FEATURE)]
+        columns["suspect_columns"] = [
+            [names[j] for j in suspect_cells(evidence.surprise[i])] if wrong[i] else [] for i in range(len(wrong))
+        ]
+        columns["x"] = columns["y"] = np.full(len(wrong), np.nan, np.float32)
+        columns |= predictions_of(evidence)
+        columns |= {"grad_norm": found.grad_norm, "loss": found.loss, "harm": found.harm}
+        return pd.DataFrame(columns)
+
+    # ---- map ----------------------------------------------------------------------------------------------
+    def draw_map(self, progress: Progress, should_stop: ShouldStop) -> Outputs:
+        """One map (kept if this embedding's was drawn before), and its places in the diagnosis."""
+        run, method = self.run, self.settings.map.method
+        places = run.projection(method)
+        diagnosis = run.diagnosis()
+        if places is None:
+            xy = project(run.array("embedding.npy"), method, self.settings.seed, progress, should_stop)
+            places = pd.DataFrame({"row_id": diagnosis["row_id"], "x": xy[:, 0], "y": xy[:, 1]})
+            write_table(run / f"map_{method}.parquet", places)
+        diagnosis["x"], diagnosis["y"] = places["x"], places["y"]
+        write_table(run / "diagnosis.parquet", diagnosis)
+        return (f"map_{method}.parquet", "diagnosis.parquet")
+
+
+def cell_texts(frame: pd.DataFrame) -> pd.DataFrame:
+    """Every cell as text: text columns as they stand, native ones written out, missing native values ""."""
+    texts = {
+        name: series.astype(object).where(series.notna(), "").astype(str)
+        if pd.api.types.is_object_dtype(series) or pd.api.types.is_string_dtype(series)
+        else pd.Series(to_text(series), index=frame.index, dtype=object)
+        for name, series in frame.items()
+    }
+    return pd.DataFrame(texts, index=frame.index)
+
+
+def split_table(dataset: Dataset) -> pd.DataFrame:
+    """row_id, part: 'train', and 'validation' where validation rows come from the same file."""
+    parts = [pd.DataFrame({"row_id": dataset.train_ids.astype(np.int64), "part": "train"})]
+    if dataset.validation_frame is dataset.frame:
+        parts.append(pd.DataFrame({"row_id": dataset.validation_ids.astype(np.int64), "part": "validation"}))
+    return pd.concat(parts).sort_values("row_id", ignore_index=True)
+
+
+def predictions_of(evidence: Evidence) -> dict[str, object]:
+    """predicted (text); for classes also its probability and that of the given class (regression: NaN)."""
+    likely = evidence.likely()
+    n = len(likely)
+    if not evidence.classes:
+        unknown = np.full(n, np.nan, np.float32)
+        texts = [evidence.target_text(float(v)) for v in likely[:, 0]]
+        return {"predicted": texts, "predicted_probability": unknown, "given_probability": unknown}
+    best = likely.argmax(1)
+    names = [evidence.target_text(k) for k in range(likely.shape[1])]
+    return {
+        "predicted": [names[k] for k in best],
+        "predicted_probability": likely[np.arange(n), best].astype(np.float32),
+        "given_probability": likely[np.arange(n), evidence.given.astype(int)].astype(np.float32),
+    }
+
+
+def retire_decisions(run: Run, patches: pd.DataFrame) -> None:
+    """Puts a decision log aside (decisions.1.sqlite, …) when the patches it speaks of are about to change."""
+    if not (run / "decisions.sqlite").exists():
+        return
+    if (run / "patches.parquet").exists() and run.patches().astype(str).equals(patches.astype(str)):
+        return
+    number = 1 + len(list(run.path.glob("decisions.*.sqlite")))
+    for suffix in ("-wal", "-shm", ""):
+        old = run / f"decisions.sqlite{suffix}"
+        if old.exists():
+            old.replace(run / f"decisions.{number}.sqlite{suffix}")
+
+
+def _save_detection(folder: Path, found: Detection) -> None:
+    for name in DETECTION_ARRAYS:
+        np.save(folder / f"{name}.npy", getattr(found, name), allow_pickle=False)
+    write_json(folder / "detection.json", {"thresholds": {k.value: float(v) for k, v in found.thresholds.items()}})
