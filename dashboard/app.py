@@ -1,4 +1,4 @@
-"""The dashboard: `streamlit run dashboard/app.py [-- --workspace FOLDER] [RUN]`. Navigation, sidebar, friendly errors."""
+"""The dashboard: `streamlit run dashboard/app.py [-- [--workspace FOLDER] [RUN]]`. Navigation, sidebar, friendly errors."""
 
 from __future__ import annotations
 
@@ -11,20 +11,37 @@ if str(ROOT) not in sys.path:  # `streamlit run` puts only this file's folder on
 
 import streamlit as st  # noqa: E402  (the path comes first)
 
-from dashboard import components, services, texts  # noqa: E402
+from dashboard import components, services, texts, widgets  # noqa: E402
 from dashboard.state import get  # noqa: E402
 from demix_core.errors import DemixError  # noqa: E402
 
-HERE = Path(__file__).parent
-st.set_page_config(page_title=texts.APP, page_icon=str(HERE / "components" / "logo.svg"), layout="wide")
+LOGO = str(Path(__file__).parent / "components" / "logo.svg")
+
+
+def steps() -> list[st.Page]:
+    """The four pages in the order of the work, each with its state: done or needed."""
+    state = get()
+    has_data = bool(state.data.path or state.run)
+    done = {"data": has_data, "diagnose": services.is_done(state.run), "review": services.any_decision(state.run), "export": False}
+    return [
+        st.Page(
+            f"views/{name}.py", title=name.capitalize(), default=name == "review",
+            icon=f":material/{'check_circle' if done[name] else 'radio_button_unchecked'}:",
+        )
+        for name in ("data", "diagnose", "review", "export")
+    ]  # fmt: skip
+
+
+st.set_page_config(page_title=texts.APP, page_icon=LOGO, layout="wide", initial_sidebar_state="expanded")
+st.logo(LOGO, size="large")
 st.html(components.style_sheet())
-state = get()
 try:
-    if state.run is None:
-        state.open_run(st.query_params.get("run") or services.first_run())
-    page = st.navigation([st.Page("views/review.py", title="Review", default=True)])
+    if get().run is None:
+        get().arrive(st.query_params.get("run") or services.first_run())
+    page = st.navigation(steps())
+    widgets.run_picker(get(), services.run_names())
     page.run()
-    if state.run:
-        st.query_params["run"] = state.run
+    if get().run:
+        st.query_params["run"] = get().run
 except DemixError as error:
-    st.error(str(error))
+    st.error(str(error), icon=":material/error:")

@@ -30,3 +30,36 @@ def map_fallback(
     )  # fmt: skip
     axis = {"visible": False, "scaleanchor": None}
     return go.Figure(trace).update_layout(height=height, margin=dict.fromkeys("lrtb", 0), xaxis=axis, yaxis=axis, showlegend=False)
+
+
+def _quantiles(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    at = np.linspace(0, 100, min(101, max(len(values), 2)))
+    return at, np.percentile(values, at)
+
+
+def influence_profile(influence: np.ndarray, same: np.ndarray, typical: np.ndarray, height: int = 168) -> go.Figure:
+    """The row's influences in ascending order, same and other class apart, against the typical row of its class.
+
+    influence: float [M], below zero helps, above harms; same: bool [M]; typical: float [2, 101] (same, other).
+    x: percent of those validation rows.
+    """
+    figure = go.Figure()
+    for name, mask, colour, usual in (("same class", same, "#2C8AC9", typical[0]), ("other classes", ~same, "#D55E00", typical[1])):
+        if mask.any() and np.isfinite(usual).all():
+            figure.add_scatter(
+                x=np.linspace(0, 100, len(usual)), y=usual, mode="lines", name=f"typical row, {name}", hoverinfo="skip",
+                line={"color": colour, "width": 1.5, "dash": "dot"},
+            )  # fmt: skip
+        if mask.any():
+            x, y = _quantiles(influence[mask])
+            figure.add_scatter(
+                x=x, y=y, mode="lines", name=f"this row, {name}", line={"color": colour, "width": 2.5},
+                hovertemplate="%{x:.0f} % of these rows lie below %{y:.2f}<extra></extra>",
+            )  # fmt: skip
+    figure.add_hline(y=0, line_width=1, opacity=0.4)
+    return figure.update_layout(
+        height=height, margin={"l": 44, "r": 6, "t": 36, "b": 22}, hovermode="closest",
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "font": {"size": 10.5}},
+        xaxis={"ticksuffix": " %", "tickfont": {"size": 10.5}, "range": [0, 100]},
+        yaxis={"title": {"text": "← helps · harms →", "font": {"size": 10.5}}, "tickfont": {"size": 10.5}},
+    )  # fmt: skip

@@ -302,3 +302,4 @@ def colouring(book: Book, states: np.ndarray, by: str) -> Colouring:
 def colour_choices(schema: Schema) -> list[str]:
     """What the map can be coloured by."""
     return [*COLOUR_BY, *(f"Column: {c.name}" for c in schema.columns if c.name != schema.target)]
+

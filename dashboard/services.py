@@ -1,17 +1,19 @@
-"""The only file of the dashboard that touches the engine: runs, decisions, jobs, data, export, as plain functions."""
+"""The only file of the dashboard that touches the engine: runs, decisions, evidence, data, jobs, export.
+
+Plain functions over records; nothing here that the command line can't do as well. Writes happen through the engine.
+"""
 
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import shutil
 import sys
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -19,11 +21,24 @@ import streamlit as st
 
 from dashboard import review
 from dashboard.review import Book
-from demix_core.errors import RunError
-from demix_core.types import Column, ColumnKind, Event, Schema, Task
+from dashboard.state import DataChoice
+from demix_core import jobs
+try:
+    from demix_core.decisions import DecisionLog
+except ImportError:
+    from dashboard._shim import DecisionLog
+from demix_core.errors import DemixError, RunError
+from demix_core.settings import LoadSettings, Settings
+from demix_core.store import JobState, Run, Status, storing
+from demix_core.types import ErrorType, Event, Schema
+
+if TYPE_CHECKING:
+    from demix_core.explain import Explainer, Explanation
+else:
+    Explanation = Any
 
 ROOT = Path(__file__).resolve().parents[1]
-EXAMPLE = ROOT / "assets" / "example" / "run"
+EXAMPLE = ROOT / "assets" / "example"
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}")
 REVIEWER = "dashboard"
 
@@ -31,13 +46,13 @@ REVIEWER = "dashboard"
 # ---- where runs live ---------------------------------------------------------------------------------------------
 
 
-def arguments(argv: Sequence[str] | None = None) -> tuple[Path, Path | None]:
-    """(workspace, run folder to open first) from the words after `--` on the command line."""
+def arguments() -> tuple[Path, Path | None]:
+    """(workspace, run folder to open first or None) from the words after `--` on the command line."""
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--workspace", type=Path, default=Path(".demix"))
     parser.add_argument("run", nargs="?", type=Path)
-    known, _ = parser.parse_known_args(list(sys.argv[1:] if argv is None else argv))
-    first = known.run if known.run is not None and (known.run / "manifest.json").is_file() else None
+    known, _ = parser.parse_known_args(sys.argv[1:])
+    first = known.run if known.run is not None and (known.run / "status.json").is_file() else None
     return known.workspace, first
 
 
@@ -53,28 +68,30 @@ def run_path(name: str) -> Path:
         return first
     folder = runs_folder() / name
     if not RUN_NAME.fullmatch(name) or not folder.is_dir():
-        raise RunError(f"There is no run called '{name}' in {runs_folder()}; choose one in the sidebar.")
+        raise RunError(f"There is no run called '{name}' in '{runs_folder()}'; choose another one in the sidebar.")
     return folder
 
 
 def run_names() -> list[str]:
     """All runs of the workspace, newest first; the one named on the command line before all."""
-    first = arguments()[1]
-    folder = runs_folder()
+    first, folder = arguments()[1], runs_folder()
     found = [p for p in folder.iterdir() if (p / "status.json").is_file()] if folder.is_dir() else []
     names = [p.name for p in sorted(found, key=lambda p: -(p / "status.json").stat().st_mtime)]
     return [first.name, *(n for n in names if n != first.name)] if first is not None else names
 
 
 def open_example() -> str | None:
-    """The name of the shipped example, copied into the workspace on first use; None when it is not shipped."""
+    """The name of the shipped example's run, copied into the workspace on first use; None when it is not shipped."""
     target = runs_folder() / "example"
-    if not target.is_dir():
-        if not (EXAMPLE / "manifest.json").is_file():
-            return None
+    if target.is_dir():
+        return "example"
+    if not (EXAMPLE / "run" / "manifest.json").is_file():
+        return None
+    copying = target.with_name(".example.copying")
+    with storing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(EXAMPLE, target.with_suffix(".copying"), dirs_exist_ok=True)
-        target.with_suffix(".copying").rename(target)
+        shutil.copytree(EXAMPLE / "run", copying, dirs_exist_ok=True)
+        copying.rename(target)
     return "example"
 
 
@@ -83,67 +100,155 @@ def first_run() -> str | None:
     first = arguments()[1]
     if first is not None:
         return first.name
-    example = open_example()
     names = run_names()
-    return example or (names[0] if names else None)
+    return open_example() or (names[0] if names else None)
 
 
-def status(name: str) -> dict[str, Any]:
-    """The run's status.json."""
-    content: dict[str, Any] = json.loads((run_path(name) / "status.json").read_text(encoding="utf-8"))
-    return content
+# ---- jobs --------------------------------------------------------------------------------------------------------
+
+
+def status(name: str) -> Status | None:
+    """How the run's job is doing, a dead worker noticed."""
+    return jobs.state(Run(run_path(name)))
+
+
+def is_done(name: str | None) -> bool:
+    """Whether a run can be reviewed."""
+    found = status(name) if name else None
+    return found is not None and found.state is JobState.DONE
+
+
+def cancel(name: str) -> None:
+    """Stops the job; finished stages stay."""
+    jobs.cancel(Run(run_path(name)))
+
+
+def models() -> list[str]:
+    """The task models there are."""
+    from demix_core.models.base import MODELS  # brings torch
+
+    return list(MODELS)
+
+
+def start(choice: DataChoice, settings: Settings, weights: Path | None = None) -> str:
+    """Starts a diagnosis in its own process; the name of its run."""
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(choice.path).stem).strip("-.") or "run"
+    taken = set(run_names()) | {"example"}
+    name = next(n for i in range(1, len(taken) + 2) if (n := f"{stem}-{i}") not in taken)
+    validation, test = (Path(p) if p else None for p in (choice.validation, choice.test))
+    jobs.start(Path(choice.path), runs_folder() / name, settings, validation, test, weights)
+    return name
+
+
+def start_again(name: str) -> None:
+    """Starts a failed or cancelled job again; it goes on from the last finished stage."""
+    run = Run(run_path(name))
+    request = Settings.from_dict(run.json("request.json"))
+    paths = {role: run.input_path(role) for role in run.manifest().inputs}
+    jobs.start(paths["train"], run.path, request, paths.get("validation"), paths.get("test"), paths.get("weights"))
+
+
+def stages(name: str) -> dict[str, float]:
+    """Finished stages of a run with their seconds, in order; empty before the first."""
+    run = Run(run_path(name))
+    return {n: s.seconds for n, s in run.manifest().stages.items()} if (run / "manifest.json").is_file() else {}
+
+
+@dataclass(frozen=True)
+class Option:
+    """One setting as a form control. section: the field of Settings it belongs to, '' for a field of Settings itself."""
+
+    section: str
+    name: str
+    help: str
+    default: Any
+    choices: tuple[str, ...]
+
+
+def options() -> list[Option]:
+    """Every setting of a diagnosis but those of the data page, from demix_core.settings."""
+    found = []
+    defaults = Settings()
+    for f in fields(Settings):
+        part = getattr(defaults, f.name)
+        if f.name == "load":
+            continue
+        if hasattr(part, "__dataclass_fields__"):
+            inner = [(f.name, g, getattr(part, g.name)) for g in fields(part)]
+        else:
+            inner = [("", f, part)]
+        found += [Option(s, g.name, g.metadata["help"], value, tuple(g.metadata["choices"])) for s, g, value in inner]
+    return found
+
+
+def settings(choice: DataChoice, values: dict[tuple[str, str], Any]) -> Settings:
+    """Settings from the data page's choice and {(section, name): value} of the diagnose page."""
+    content = Settings().to_dict() | {"load": asdict(load_settings(choice))}
+    for (section, name), value in values.items():
+        (content[section] if section else content)[name] = value
+    return Settings.from_dict(content)
+
+
+def load_settings(choice: DataChoice) -> LoadSettings:
+    """The data page's choice in the engine's words."""
+    return LoadSettings(target=choice.target, task=choice.task, kinds=dict(choice.kinds), validation_share=choice.share)
 
 
 # ---- reading a finished run --------------------------------------------------------------------------------------
 
 
-def is_done(name: str | None) -> bool:
-    """Whether a run can be reviewed."""
-    return name is not None and status(name)["state"] == "done"
-
-
 def book(name: str) -> Book:
     """What the review reads, loaded once per version of the run."""
     folder = run_path(name)
-    return _book(name, str(folder), (folder / "patches.parquet").stat().st_mtime_ns)
+    run = Run.open(folder)
+    return _book(name, str(folder.resolve()), (run / "patches.parquet").stat().st_mtime_ns)
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)
 def _book(name: str, folder: str, stamp: int) -> Book:
-    path = Path(folder)
-    raw = json.loads((path / "schema.json").read_text(encoding="utf-8"))
-    columns = tuple(Column(c["name"], ColumnKind(c["kind"])) for c in raw["columns"])
-    schema = Schema(columns, raw["target"], Task(raw["task"]), tuple(raw["classes"]))
-    rows = pd.read_parquet(path / "rows.parquet").set_index("row_id")
-    version = zlib.crc32(f"{folder}{stamp}".encode())
-    diagnosis, patches = pd.read_parquet(path / "diagnosis.parquet"), pd.read_parquet(path / "patches.parquet")
-    return Book(name, version, schema, rows, diagnosis, patches)
+    run = Run(folder)
+    version = zlib.crc32(f"{folder}{stamp}".encode()) & 0x3FFFFFFF
+    return Book(name, version, run.schema(), run.rows(), run.diagnosis(), run.patches())
 
 
 def projection(name: str, method: str) -> tuple[np.ndarray, np.ndarray]:
     """x, y float32 [N] of the map, in the order of the diagnosis."""
-    frame = pd.read_parquet(run_path(name) / f"map_{method}.parquet")
-    return frame["x"].to_numpy(np.float32), frame["y"].to_numpy(np.float32)
+    loaded = book(name)
+    return _projection(str(run_path(name).resolve()), loaded.version, method, loaded.row_ids)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _projection(folder: str, version: int, method: str, _row_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    found = Run(folder).projection(method)
+    if found is None:
+        raise RunError(f"This run holds no {method} map; diagnose the table again with it.")
+    placed = found.set_index("row_id").loc[_row_ids]
+    return placed["x"].to_numpy(np.float32), placed["y"].to_numpy(np.float32)
 
 
 def projections(name: str) -> list[str]:
     """The maps that the run holds."""
-    return [m for m in ("umap", "tsne") if (run_path(name) / f"map_{m}.parquet").is_file()]
+    found = set(Run(run_path(name)).projections())
+    return [m for m in ("umap", "tsne") if m in found]
+
+
+def thresholds(name: str) -> dict[ErrorType, float]:
+    """The probability above which each type was called."""
+    found = Run(run_path(name)).summary().get("thresholds", {})
+    return {t: float(found[t.value]) for t in ErrorType if isinstance(found.get(t.value), int | float)}
 
 
 # ---- decisions ---------------------------------------------------------------------------------------------------
 
 
-@st.cache_resource(show_spinner=False)
-def _log(folder: str) -> Any:
-    from dashboard._shim import DecisionLog
-
-    return DecisionLog(folder)
-
-
-def log(name: str) -> Any:
+def log(name: str) -> DecisionLog:
     """The run's decision log."""
-    return _log(str(run_path(name)))
+    return _log(str(run_path(name).resolve()))
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _log(folder: str) -> DecisionLog:
+    return DecisionLog(Path(folder) / "decisions.sqlite")
 
 
 def codes(name: str) -> np.ndarray:
@@ -184,3 +289,144 @@ def revert(name: str, seq: int) -> Event:
 def events(name: str) -> list[Event]:
     """The history, oldest first."""
     return list(log(name).events())
+
+
+# ---- evidence of one row -----------------------------------------------------------------------------------------
+
+
+def explain(name: str, row_id: int) -> Explanation:
+    """All that is known of one training row."""
+    return _explain(str(run_path(name).resolve()), book(name).version, row_id)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _explain(folder: str, version: int, row_id: int) -> Explanation:
+    return _explainer(folder, version).row(row_id)
+
+
+@st.cache_resource(max_entries=2, show_spinner="Loading the model")
+def _explainer(folder: str, version: int) -> Explainer:
+    from demix_core.explain import Explainer  # brings torch: only when a person asks why
+
+    return Explainer(Run(folder))
+
+
+def validation_rows(name: str, places: Sequence[int]) -> pd.DataFrame:
+    """Validation rows by their position in the profile; index: their row number."""
+    return _validation(str(run_path(name).resolve()), book(name).version).iloc[list(places)]
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)
+def _validation(folder: str, version: int) -> pd.DataFrame:
+    return Run(folder).validation()
+
+
+# ---- data --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A table before its diagnosis. problem: why it can't be diagnosed as it stands, '' when it can; notes: what to know."""
+
+    columns: list[str]
+    head: pd.DataFrame
+    n_rows: int
+    schema: Schema | None
+    notes: tuple[str, ...]
+    problem: str
+    facts: pd.DataFrame
+    """facts: one line per column: column, kind, missing (share), distinct, examples."""
+
+
+def example_file() -> Path | None:
+    """The shipped example table."""
+    found = sorted(p for p in EXAMPLE.glob("*") if p.suffix in (".csv", ".parquet") and "truth" not in p.name)
+    return found[0] if found else None
+
+
+def keep_upload(name: str, content: bytes) -> str:
+    """Puts an uploaded file into the workspace, by its content; returns its path."""
+    folder = arguments()[0] / "uploads" / f"{zlib.crc32(content):08x}-{len(content)}"
+    path = folder / (re.sub(r"[^A-Za-z0-9._-]+", "-", Path(name).name).lstrip(".") or "table.csv")
+    if not path.is_file():
+        with storing(path):
+            folder.mkdir(parents=True, exist_ok=True)
+            path.with_name(f".{path.name}.tmp").write_bytes(content)
+            path.with_name(f".{path.name}.tmp").rename(path)
+    return str(path)
+
+
+def preview(choice: DataChoice) -> Preview:
+    """Reads the table and finds its columns' kinds, target and task; problems come as words, not as errors."""
+    path = Path(choice.path).expanduser()
+    try:
+        table = _read(str(path), path.stat().st_mtime_ns if path.is_file() else 0)
+    except DemixError as error:
+        return Preview([], pd.DataFrame(), 0, None, (), str(error), pd.DataFrame())
+    head = table.head(200)
+    try:
+        schema, notes = _schema(str(path), path.stat().st_mtime_ns, choice)
+    except DemixError as error:
+        return Preview(list(table.columns), head, len(table), None, (), str(error), pd.DataFrame())
+    return Preview(list(table.columns), head, len(table), schema, notes, "", _facts(str(path), path.stat().st_mtime_ns, schema))
+
+
+@st.cache_resource(max_entries=2, show_spinner="Reading the table")
+def _read(path: str, stamp: int) -> pd.DataFrame:
+    from demix_core.tablefile import TableFile
+
+    return TableFile.read(Path(path)).frame
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _schema(path: str, stamp: int, choice: DataChoice) -> tuple[Schema, tuple[str, ...]]:
+    from demix_core.modalities.tabular import infer_schema
+
+    return infer_schema(_read(path, stamp), load_settings(choice))
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _facts(path: str, stamp: int, schema: Schema) -> pd.DataFrame:
+    from demix_core.columns import is_missing
+
+    frame = _read(path, stamp)
+    return pd.DataFrame([
+        {
+            "column": c.name, "kind": str(c.kind), "missing": float(is_missing(frame[c.name]).mean()),
+            "distinct": int(frame[c.name].nunique()), "examples": ", ".join(map(str, frame[c.name].dropna().unique()[:4])),
+        }
+        for c in schema.columns
+    ])  # fmt: skip
+
+
+# ---- export ------------------------------------------------------------------------------------------------------
+
+
+def any_decision(name: str | None) -> bool:
+    """Whether the review of a run has begun."""
+    return name is not None and is_done(name) and bool(log(name).replay())
+
+
+def stage_names() -> tuple[str, ...]:
+    """The stages of a diagnosis, in order."""
+    return ("load", "fit", "signals", "detect", "suggest", "map")
+
+
+def changes(name: str) -> pd.DataFrame:
+    """The changes table."""
+    return pd.DataFrame({"row_id": [], "column": [], "old": [], "new": [], "error_type": [], "action": [], "confidence": []})
+
+
+def export_names(name: str) -> dict[str, str]:
+    """File names of the three downloads."""
+    given = Path(Run(run_path(name)).manifest().inputs["train"]["name"])
+    return {"cleaned": f"{given.stem}-cleaned{given.suffix}", "changes": "changes.csv", "decisions": "decisions.jsonl"}
+
+
+def export_file(name: str, kind: str, with_weights: bool) -> bytes:
+    raise RunError("not yet")
+
+
+def export_command(name: str, with_weights: bool) -> str:
+    """The command line that writes the same cleaned file."""
+    return f"python -m demix_core apply {run_path(name)}"

@@ -70,6 +70,7 @@ class State:
     seen: dict[str, int] = field(default_factory=dict)
     data: DataChoice = field(default_factory=DataChoice)
     message: str = ""
+    watching: bool = False
 
     # ---- runs and data ------------------------------------------------------------------------------------
     def open_run(self, run: str | None) -> None:
@@ -81,6 +82,19 @@ class State:
         self.token += 1
         self.filters = Filters()
         self.colour, self.page, self.editing, self.message = "Error type", 1, False, ""
+
+    def arrive(self, run: str | None) -> None:
+        """The first look of this tab, by the address or by default."""
+        self.open_run(run)
+        self.watching = run is not None
+
+    def watch(self, on: bool) -> None:
+        """Whether the diagnose page shows the run's job or the form for a new one."""
+        self.watching = on
+
+    def close_intro(self) -> None:
+        """The newcomer has read it."""
+        self.intro = False
 
     def choose_data(self, path: str) -> None:
         """Another table: what was corrected for the old one is forgotten."""

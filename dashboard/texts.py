@@ -18,9 +18,9 @@ SEVERAL_NAME = "Several"
 STATE_NAMES = ("open", "accepted", "edited", "rejected")
 
 INTRO = (
-    "**Each mark is one training row; rows that affect your model in a similar way lie together.** "
-    "Shapes and colours show what DeMix suspects. Take the suggestions one by one on the right, "
-    "or drag around a group on the map and decide it at once. Nothing in your file changes until you export."
+    "**Each mark is one training row; rows that act alike on the model lie together.** Shape and colour say what is "
+    "suspected. Decide one by one on the right, or drag around a group and decide it at once. Your file stays as it is "
+    "until you export."
 )
 
 KEYS_HELP = (
@@ -41,6 +41,30 @@ ACTION_WORDS = {
     "reweight": "Give the row more weight",
 }
 
+DATA_WORDS = "Choose the table that your model is trained on. Nothing leaves this machine."
+DIAGNOSE_WORDS = "Train the task model, measure every row's influence, and name what is wrong. It runs in its own process."
+EXPORT_WORDS = "The cleaned file, the list of changes, and the decisions to replay. Untouched records stay byte for byte."
+EXAMPLE_WORDS = "`{name}`: a small census table with planted errors, shipped with DeMix."
+NO_DATA = "Take the shipped example, upload a CSV, TSV or parquet file, or name a path on this machine."
+NO_DATA_TO_DIAGNOSE = "A diagnosis starts from a table: choose one on the data page first."
+KINDS_HELP = "How the model reads the column; 'ignore' leaves it out (identifiers, leaks)."
+WEIGHTS_WORDS = "They must fit the model chosen above; nothing is trained then, influence is measured on your model."
+WEIGHTS_COLUMN_HELP = "For training code that takes sample weights: accepted 'more weight' suggestions, 1 for all other rows."
+CLASSES_HEAD = "What the label would be, judged by the other rows"
+NEAREST_HEAD = 'Nearest training rows <span class="dx-muted">(grey: same as in this row)</span>'
+PREDICTION = "Given {given}; the model says {model:.4g}, the other rows {other:.4g}"
+JOB_DONE = "The diagnosis is done."
+JOB_CANCELLED = "Cancelled. Finished stages are kept; going on continues from there."
+JOB_FAILED = "The diagnosis ended without a word; the file worker.log in the run folder says more."
+STAGE_WORDS = {
+    "load": "Read the table, find column kinds, hold rows out",
+    "fit": "Train the task model",
+    "signals": "Out-of-fold predictions, surprising cells, shortcuts",
+    "detect": "Influence of every row, then the error classifier",
+    "suggest": "One suggestion per suspected row and type",
+    "map": "Lay the rows out",
+}
+
 NO_RUN = "No diagnosis is open yet. Choose data first; the diagnosis takes a minute or two, and the review starts from it."
 QUEUE_EMPTY_FILTER = "No suggestion passes the filters. Loosen them in the sidebar."
 QUEUE_EMPTY_SELECTION = "No suggestion among the selected rows. Clear the selection with Esc, or draw another lasso."
@@ -49,6 +73,7 @@ NOTHING_DECIDED = (
     "Nothing is decided yet, so the exported file would be identical to your input. Accept suggestions in the review first."
 )
 NO_WEBGL = "This browser offers no WebGL2, so the map is a smaller picture: a sample of {shown} of {all} rows, all suspects first."
+ROW_WITHOUT_SUGGESTION = "Nothing is suggested for this row. Its evidence is below; J goes on with the queue."
 ROW_CLEAN = "Nothing is suspected in this row."
 EXAMPLE_MISSING = "The shipped example is not part of this checkout."
 
@@ -72,6 +97,11 @@ def bulk_label(verb: str, n_patches: int, n_rows: int, kinds: list[str]) -> str:
     """'Accept 214 label suggestions of 198 rows'."""
     kind = f"{kinds[0]} " if len(kinds) == 1 else ""
     return f"{verb} {n_patches:,} {kind}suggestion{'' if n_patches == 1 else 's'} of {rows(n_rows)}"
+
+
+EVENT_WORDS = {
+    "accept": "Accepted", "edit": "Edited", "reject": "Rejected", "revert": "Took back", "note": "Note",
+}  # fmt: skip
 
 
 def time_left(seconds: float | None) -> str:

@@ -6,15 +6,14 @@ from html import escape
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import streamlit as st
 
-from dashboard import charts, components, deciding, palette, review, texts
+from dashboard import charts, components, deciding, palette, review, services, texts
 from dashboard.review import Book
-from dashboard.state import STATES, State
-from demix_core.types import ErrorType
+from dashboard.state import ALL_TYPES, STATES, Filters, State
+from demix_core.types import DROP_VALUE, DecisionKind, ErrorType, Event
 
-MAP_HEIGHT, QUEUE_HEIGHT, PAGE_ROWS = 392, 196, 200
+MAP_HEIGHT, QUEUE_HEIGHT, PAGE_ROWS, HISTORY_LINES = 392, 188, 200, 100
 SHAPE_SVG = (
     '<circle cx="6" cy="6" r="3"/>', '<circle cx="6" cy="6" r="5"/>', '<rect x="1.5" y="1.5" width="9" height="9"/>',
     '<path d="M6 1 11 10.5H1Z"/>', '<path d="M6 .5 11.5 6 6 11.5 .5 6Z"/>',
@@ -47,6 +46,59 @@ def empty(title: str, text: str) -> None:
     st.html(f'<div class="dx-empty"><h3>{escape(title)}</h3><p>{escape(text)}</p></div>')
 
 
+def page_title(title: str, words: str) -> None:
+    """Name of a page and what it is for."""
+    st.header(title, anchor=False)
+    st.caption(words)
+
+
+# ---- the sidebar -------------------------------------------------------------------------------------------------
+
+
+def run_picker(state: State, names: list[str]) -> None:
+    """Which run is open."""
+    if not names:
+        return
+    at = names.index(state.run) if state.run in names else None
+    chosen = st.sidebar.selectbox("Run", names, index=at, key=f"w_run_{state.run}", help="Every run is a folder in the workspace.")
+    if chosen != state.run:
+        state.open_run(chosen)
+        st.rerun()
+
+
+def filter_form(state: State, book: Book) -> None:
+    """What the queue shows; in the sidebar."""
+    f = state.filters
+
+    def copy() -> None:
+        w = st.session_state
+        state.filter(
+            types=tuple(w.f_types) or ALL_TYPES, states=tuple(w.f_states) or STATES, least=w.f_least, classes=tuple(w.f_classes),
+            columns=tuple(w.f_columns), search=w.f_search,
+        )  # fmt: skip
+
+    with st.sidebar:
+        st.markdown("**Show in the queue**")
+        st.pills("Error type", ALL_TYPES, selection_mode="multi", default=f.types, key="f_types", on_change=copy,
+                 format_func=texts.TYPE_NAMES.__getitem__)  # fmt: skip
+        st.pills("Decision", STATES, selection_mode="multi", default=f.states, key="f_states", on_change=copy)
+        st.slider("Confidence at least", 0.0, 1.0, f.least, 0.01, key="f_least", on_change=copy)
+        st.text_input("Search in the rows", f.search, key="f_search", on_change=copy, placeholder="a value or a row number")
+        columns = sorted(set(book.patches["column"].dropna()))
+        st.multiselect("Column to change", columns, default=f.columns, key="f_columns", on_change=copy, placeholder="any")
+        labels = list(book.schema.classes)
+        st.multiselect("Label", labels, default=f.classes, key="f_classes", on_change=copy, placeholder="any", disabled=not labels)
+        if f != Filters():
+            st.button("Clear filters", key="clear_filters", on_click=clear_filters, args=(state,), width="stretch")
+
+
+def clear_filters(state: State) -> None:
+    """Everything open is shown again."""
+    state.filters = Filters()
+    for key in ("f_types", "f_states", "f_least", "f_search", "f_columns", "f_classes"):
+        st.session_state.pop(key, None)
+
+
 # ---- top of the review -------------------------------------------------------------------------------------------
 
 
@@ -70,11 +122,48 @@ def progress_bar(codes: np.ndarray, message: str) -> None:
 
 def top_bar(state: State, codes: np.ndarray) -> None:
     """Counts, undo, redo, history."""
-    bar, undo, redo = st.columns([6, 1, 1], gap="small", vertical_alignment="center")
+    bar, undo, redo, more, _ = st.columns([5.6, 1, 1, 1.2, 0.3], gap="small", vertical_alignment="center")
     with bar:
         progress_bar(codes, state.message)
     undo.button("Undo", icon=":material/undo:", on_click=deciding.undo, key="undo", help="Z", width="stretch")
     redo.button("Redo", icon=":material/redo:", on_click=deciding.redo, key="redo", help="Shift+Z or Y", width="stretch")
+    with more.popover("History", icon=":material/history:", key="history", width="stretch"):
+        history(services.events(str(state.run)))
+
+
+def history(events: list[Event]) -> None:
+    """The log in sentences, newest first, each with a button that takes it back and keeps the later ones."""
+    st.caption(texts.KEYS_HELP)
+    if not events:
+        st.caption("Nothing is decided yet.")
+        return
+    dead = {e.reverts for e in live_reverts(events)}
+    with st.container(height=300, border=False):
+        for event in events[::-1][:HISTORY_LINES]:
+            words, button = st.columns([4, 1.2], gap="small", vertical_alignment="center")
+            words.markdown(event_words(event) + (" :gray[· taken back]" if event.seq in dead else ""))
+            if event.kind is not DecisionKind.REVERT and event.seq not in dead:
+                button.button("Revert", key=f"revert_{event.seq}", on_click=deciding.revert, args=(event.seq,), width="stretch")
+
+
+def live_reverts(events: list[Event]) -> list[Event]:
+    """The reverts that still stand (a redo is the revert of a revert)."""
+    dead: set[int] = set()
+    standing = []
+    for event in reversed(events):
+        if event.reverts is not None and event.seq not in dead:
+            dead.add(event.reverts)
+            standing.append(event)
+    return standing
+
+
+def event_words(event: Event) -> str:
+    """'7. Accepted 214 suggestions (selection, confidence ≥ 0.80)'."""
+    what = f"{event.seq}. **{texts.EVENT_WORDS[event.kind]}** "
+    what += f"no. {event.reverts}" if event.reverts is not None else texts.suggestions(len(event.patch_ids))
+    if event.kind is DecisionKind.EDIT:
+        what += ": row left out" if event.value == DROP_VALUE else f": `{event.value}`"
+    return what + (f" :gray[({event.query})]" if event.query else "")
 
 
 def intro(state: State) -> None:
@@ -85,14 +174,16 @@ def intro(state: State) -> None:
     text.caption(texts.INTRO)
     close.button(
         "", icon=":material/close:", key="intro_close", type="tertiary", help="Don't show this again",
-        on_click=lambda: setattr(state, "intro", False),
+        on_click=state.close_intro,
     )  # fmt: skip
 
 
 # ---- the map -----------------------------------------------------------------------------------------------------
 
 
-def _keep(state: State, name: str, key: str) -> Any:
+def keep(state: State, name: str, key: str) -> Any:
+    """A callback that copies a widget's value into the state, where it outlives the page."""
+
     def copy() -> None:
         if st.session_state[key] is not None:
             setattr(state, name, st.session_state[key])
@@ -105,14 +196,14 @@ def map_controls(state: State, book: Book, methods: list[str]) -> None:
     choices = review.colour_choices(book.schema)
     left, right = st.columns([3, 2], gap="small")
     left.selectbox(
-        "Colour by", choices, index=choices.index(state.colour), key="w_colour", on_change=_keep(state, "colour", "w_colour"),
+        "Colour by", choices, index=choices.index(state.colour), key="w_colour", on_change=keep(state, "colour", "w_colour"),
         format_func=lambda c: f"Colour by {c[:1].lower()}{c[1:]}", label_visibility="collapsed",
     )  # fmt: skip
     if state.projection not in methods:
         state.projection = methods[0]
     right.segmented_control(
-        "Projection", methods, default=state.projection, key="w_projection", format_func=SCALE_WORDS.__getitem__,
-        on_change=_keep(state, "projection", "w_projection"), label_visibility="collapsed",
+        "Projection", methods, default=state.projection, required=True, key="w_projection", format_func=SCALE_WORDS.__getitem__,
+        on_change=keep(state, "projection", "w_projection"), label_visibility="collapsed",
         help="Two ways to lay rows of similar effect near each other.",
     )  # fmt: skip
 
@@ -140,86 +231,6 @@ def draw_map(state: State, book: Book, codes: np.ndarray, xy: tuple[np.ndarray, 
         components.pack_colours(head, view.colour, marks), MAP_HEIGHT,
         deciding.on_selection, deciding.on_picked, deciding.on_unsupported,
     )  # fmt: skip
-
-
-# ---- the inspector -----------------------------------------------------------------------------------------------
-
-
-def inspector_title(state: State, book: Book, codes: np.ndarray) -> None:
-    """Which row, what is suspected, how sure."""
-    row = book.diagnosis.iloc[book.row_at[int(state.row or 0)]]
-    kinds = [t for t in ErrorType if row[t.value]]
-    pills = " ".join(pill(t, row[t.probability_column]) for t in kinds) or f'<small>{texts.ROW_CLEAN}</small>'
-    decided = ""
-    if state.patch is not None and codes[book.patch_at[state.patch]]:
-        decided = f"<small>{STATES[codes[book.patch_at[state.patch]]]}</small>"
-    st.html(f'<div class="dx-title" id="inspector" data-row="{state.row}" data-patch="{state.patch}">Row {state.row} {pills} {decided}</div>')
-
-
-def suggestion(patch: Any) -> None:
-    """Old to new, and why in a sentence."""
-    what = texts.ACTION_WORDS[patch["action"]]
-    column = f" of <b>{escape(patch['column'])}</b>" if isinstance(patch["column"], str) and patch["action"] == "impute" else ""
-    old = "" if patch["action"] in ("drop", "reweight") else f"<del>{escape(review.shown(patch['old']))}</del> → "
-    new = escape(review.change_words(patch["action"], patch["new"]))
-    st.html(
-        f'<div class="dx-change"><span class="what">{what}{column}</span><span>{old}<ins>{new}</ins></span></div>'
-        f'<div class="dx-why">{escape(patch["reason"])}</div>'
-    )
-
-
-def edit_form(book: Book, patch: Any) -> None:
-    """The field for an own value; Enter saves."""
-    with st.container(key="edit_box"), st.form("edit", border=False, enter_to_submit=True):
-        label_classes = list(book.schema.classes) if patch["action"] == "relabel" else []
-        start = str(patch["new"])
-        if label_classes:
-            value = st.selectbox("The right label", label_classes, index=label_classes.index(start) if start in label_classes else 0)
-        else:
-            value = st.text_input("The right value" if patch["column"] else "The right weight", start)
-        save, drop, cancel = st.columns(3, gap="small")
-        saved = save.form_submit_button("Save", type="primary", key="edit_save", width="stretch")
-        dropped = drop.form_submit_button("Drop the row", key="edit_drop", width="stretch")
-        cancelled = cancel.form_submit_button("Cancel", key="edit_cancel", width="stretch")
-    if saved:
-        deciding.save_edit(str(value))
-    elif dropped:
-        deciding.drop_row()
-    elif cancelled:
-        deciding.stop_edit()
-    if saved or dropped or cancelled:
-        st.rerun()
-
-
-def decide_buttons(enabled: bool) -> None:
-    """The three buttons, always at the same place."""
-    a, e, x = st.columns(3, gap="small")
-    off = not enabled
-    a.button("Accept  ·  A", type="primary", key="accept", on_click=deciding.accept, disabled=off, width="stretch")
-    e.button("Edit  ·  E", key="edit", on_click=deciding.start_edit, disabled=off, width="stretch")
-    x.button("Reject  ·  X", key="reject", on_click=deciding.reject, disabled=off, width="stretch")
-
-
-def cells_table(book: Book, row_id: int) -> str:
-    """The row as a table: suspect cells first, flagged in words, with the suggested value."""
-    mine = book.patches[book.patches["row_id"] == row_id]
-    new = {p.column: review.shown(p.new) for p in mine.itertuples() if isinstance(p.column, str) and p.column}
-    suspects = set(book.diagnosis["suspect_columns"].iloc[book.row_at[row_id]])
-    cells = book.rows.loc[row_id]
-    target = book.schema.target
-    wrong_label = bool(book.diagnosis["label_error"].iloc[book.row_at[row_id]])
-    names = sorted(book.rows.columns, key=lambda c: (c != target, c not in suspects and c not in new))
-    body = ""
-    for name in names:
-        flag = "label?" if name == target and wrong_label else "suspect" if name in suspects or name in new and name != target else ""
-        css = ("target " if name == target else "") + ("wrong" if flag == "label?" else "suspect" if flag else "")
-        mark = f'<span class="flag">⚑ {flag}</span>' if flag else ""
-        body += (
-            f'<tr class="{css}"><th title="{escape(name)}">{escape(name)}</th><td title="{escape(review.shown(cells[name]))}">'
-            f"{escape(review.shown(cells[name]))}</td><td>{escape(new.get(name, ''))}</td><td>{mark}</td></tr>"
-        )
-    head = "<thead><tr><th>Column</th><th>Value</th><th>Suggested</th><th></th></tr></thead>"
-    return f'<table class="dx">{head}<tbody>{body}</tbody></table>'
 
 
 # ---- the queue ---------------------------------------------------------------------------------------------------
@@ -268,30 +279,7 @@ def queue_head(state: State, book: Book, codes: np.ndarray, order: np.ndarray) -
     words.html(f'<div class="dx-bar"><span><b>{len(order):,}</b> in the queue{within}</span></div>')
     if len(order) > PAGE_ROWS:
         with pages:
-            st.pagination(-(-len(order) // PAGE_ROWS), key="w_page", on_change=_keep(state, "page", "w_page"))
+            st.pagination(-(-len(order) // PAGE_ROWS), key="w_page", on_change=keep(state, "page", "w_page"))
     with many:
         bulk(state, book, codes, order)
 
-
-def history(events: pd.DataFrame) -> None:
-    """The log, newest first."""
-    st.dataframe(events, hide_index=True)
-
-
-def inspector(state: State, book: Book, codes: np.ndarray) -> None:
-    """The row in view: title, suggestion, the three buttons, then the evidence."""
-    if state.row is None:
-        empty("No row chosen", "Click a row on the map or in the queue.")
-        return
-    inspector_title(state, book, codes)
-    patch = None if state.patch is None else book.patches.iloc[book.patch_at[state.patch]]
-    with st.container(height=128, key="decide_card"):
-        if patch is None:
-            st.html('<div class="dx-why">Nothing is suggested for this row.</div>')
-        elif state.editing:
-            edit_form(book, patch)
-        else:
-            suggestion(patch)
-    decide_buttons(patch is not None)
-    with st.container(height=220, key="panel_body"):
-        st.html(cells_table(book, state.row))

@@ -1,15 +1,17 @@
-"""Review: map, inspector, queue on one screen."""
+"""Review: map, inspector and queue on one screen."""
 
 from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import components, deciding, services, widgets
+from dashboard import components, deciding, inspector, services, texts, widgets
 from dashboard.state import get
 
 state = get()
 if not services.is_done(state.run):
-    widgets.empty("Nothing to review yet", "Choose data and run a diagnosis first.")
+    widgets.page_title("Review", texts.PROMISE)
+    widgets.empty("Nothing to review yet", texts.NO_RUN)
+    st.page_link("views/data.py", label="Choose data", icon=":material/table_view:")
     st.stop()
 run = str(state.run)
 book, codes = services.book(run), services.codes(run)
@@ -17,6 +19,7 @@ order = deciding.queue_of(state, book, codes)
 if state.row is None and len(order):
     deciding.look_at_position(state, book, int(order[0]))
 
+widgets.filter_form(state, book)
 components.keys(f"edit {state.edits}" if state.editing else "", deciding.on_keys)
 with st.container(key="review_page", gap="small"):
     widgets.top_bar(state, codes)
@@ -26,6 +29,6 @@ with st.container(key="review_page", gap="small"):
         widgets.map_controls(state, book, services.projections(run))
         widgets.draw_map(state, book, codes, services.projection(run, state.projection))
     with right, st.container(key="inspector"):
-        widgets.inspector(state, book, codes)
+        inspector.inspector(state, book, codes)
     widgets.queue_head(state, book, codes, order)
     widgets.draw_queue(state, book, codes, order)

@@ -1,0 +1,230 @@
+"""The row in view: what is suspected, the suggestion, the three buttons always at one place, and the evidence below."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from dashboard import charts, deciding, palette, review, services, texts
+from dashboard.review import Book
+from dashboard.services import Explanation
+from dashboard.state import STATES, State
+from dashboard.widgets import empty, keep, pill, type_colour
+from demix_core.types import ErrorType
+
+CARD_HEIGHT, PANEL_HEIGHT = 122, 228
+MOST_CLASSES = 8
+PANELS = ("Cells", "Why", "Influence", "Similar rows")
+
+
+def inspector(state: State, book: Book, codes: np.ndarray) -> None:
+    """The whole right side of the review."""
+    if state.row is None:
+        empty("No row chosen", "Click a row on the map or a line of the queue.")
+        return
+    patch = None if state.patch is None else book.patches.iloc[book.patch_at[state.patch]]
+    title(state, book, codes)
+    with st.container(height=CARD_HEIGHT, key="decide_card"):
+        if patch is None:
+            st.html(f'<div class="dx-why">{texts.ROW_WITHOUT_SUGGESTION}</div>')
+        elif state.editing:
+            edit_form(book, patch)
+        else:
+            suggestion(patch)
+    decide_buttons(patch is not None)
+    st.segmented_control(
+        "Evidence", PANELS, default=state.panel, required=True, key="w_panel", on_change=keep(state, "panel", "w_panel"),
+        label_visibility="collapsed", width="stretch",
+    )  # fmt: skip
+    with st.container(height=PANEL_HEIGHT, key="panel_body"):
+        DRAW[state.panel](book, state.row)
+
+
+def title(state: State, book: Book, codes: np.ndarray) -> None:
+    """Which row, what is suspected, how sure, which of its suggestions."""
+    row = book.diagnosis.iloc[book.row_at[int(state.row or 0)]]
+    kinds = [t for t in ErrorType if row[t.value]]
+    pills = " ".join(pill(t, float(row[t.probability_column])) for t in kinds) or f"<small>{texts.ROW_CLEAN}</small>"
+    decided, others = "", ""
+    if state.patch is not None:
+        at = book.patch_at[state.patch]
+        decided = f'<small class="dx-decided">{STATES[codes[at]]}</small>' if codes[at] else ""
+        mine = np.flatnonzero(book.patch_rows == book.patch_rows[at])
+        if len(mine) > 1:
+            others = f"<small>suggestion {list(mine).index(at) + 1} of {len(mine)}</small>"
+    st.html(
+        f'<div class="dx-title" id="inspector" data-row="{state.row}" data-patch="{state.patch}">'
+        f"Row {state.row} {pills} {others} {decided}</div>"
+    )
+
+
+# ---- the decision ------------------------------------------------------------------------------------------------
+
+
+def suggestion(patch: pd.Series) -> None:
+    """Old to new, and why in a sentence."""
+    what = texts.ACTION_WORDS[patch["action"]]
+    column = f" <b>{escape(patch['column'])}</b>" if patch["column"] and patch["action"] == "impute" else ""
+    old = "" if patch["action"] in ("drop", "reweight") else f"<del>{escape(review.shown(patch['old']))}</del> → "
+    new = escape(review.change_words(patch["action"], patch["new"]))
+    st.html(
+        f'<div class="dx-change"><span class="what">{what}{column}</span><span>{old}<ins>{new}</ins></span></div>'
+        f'<div class="dx-why" title="{escape(patch["reason"])}">{escape(patch["reason"])}</div>'
+    )
+
+
+def edit_form(book: Book, patch: pd.Series) -> None:
+    """The field for an own value; Enter saves. A label is chosen among the classes."""
+    start = str(patch["new"])
+    with st.container(key="edit_box"), st.form("edit", border=False, enter_to_submit=True):
+        if patch["action"] == "relabel" and book.schema.classes:
+            classes = list(book.schema.classes)
+            at = classes.index(start) if start in classes else 0
+            value = st.selectbox("The right label", classes, index=at, label_visibility="collapsed")
+        else:
+            value = st.text_input("The right value", start, label_visibility="collapsed")
+        save, drop, cancel = st.columns(3, gap="small")
+        saved = save.form_submit_button("Save", type="primary", key="edit_save", width="stretch")
+        dropped = drop.form_submit_button("Leave row out", key="edit_drop", width="stretch")
+        cancelled = cancel.form_submit_button("Cancel", key="edit_cancel", width="stretch")
+    if saved:
+        deciding.save_edit(str(value))
+    elif dropped:
+        deciding.drop_row()
+    elif cancelled:
+        deciding.stop_edit()
+    if saved or dropped or cancelled:
+        st.rerun()
+
+
+def decide_buttons(enabled: bool) -> None:
+    """Accept, edit, reject."""
+    places = st.columns(3, gap="small")
+    for place, (word, key, act) in zip(
+        places,
+        (("Accept", "A", deciding.accept), ("Edit", "E", deciding.start_edit), ("Reject", "X", deciding.reject)),
+        strict=True,
+    ):
+        place.button(
+            f"{word} :gray[{key}]" if word != "Accept" else f"{word} {key}", type="primary" if word == "Accept" else "secondary",
+            key=word.lower(), on_click=act, disabled=not enabled, width="stretch", help=f"Key {key}",
+        )  # fmt: skip
+
+
+# ---- the evidence ------------------------------------------------------------------------------------------------
+
+
+def cells(book: Book, row_id: int) -> None:
+    """The row as a table: target first, then suspect cells, flagged in words, with the suggested value."""
+    st.html(cells_table(book, row_id))
+
+
+def cells_table(book: Book, row_id: int) -> str:
+    """HTML of the row's cells."""
+    mine = book.patches[book.patches["row_id"] == row_id]
+    new = {p.column: review.shown(p.new) for p in mine.itertuples() if p.column}
+    found = book.diagnosis.iloc[book.row_at[row_id]]
+    suspects, target = set(found["suspect_columns"]), book.schema.target
+    row = book.rows.loc[row_id]
+    names = sorted(book.rows.columns, key=lambda c: (c != target, c not in suspects and c not in new))
+    body = "".join(
+        _cell_line(n, review.shown(row[n]), new.get(n, ""), n == target, _flag(n, target, bool(found["label_error"]), suspects, new))
+        for n in names
+    )
+    head = "<thead><tr><th>Column</th><th>Value</th><th>Suggested</th><th style='width:70px'></th></tr></thead>"
+    return f'<table class="dx">{head}<tbody>{body}</tbody></table>'
+
+
+def _flag(name: str, target: str, wrong_label: bool, suspects: set[str], new: dict[str, str]) -> str:
+    if name == target:
+        return "label?" if wrong_label else ""
+    return "suspect" if name in suspects or name in new else ""
+
+
+def _cell_line(name: str, value: str, new: str, is_target: bool, flag: str) -> str:
+    css = ("target " if is_target else "") + {"label?": "wrong", "suspect": "suspect"}.get(flag, "")
+    mark = f'<span class="flag">⚑ {flag}</span>' if flag else ""
+    return (
+        f'<tr class="{css}"><th title="{escape(name)}">{escape(name)}</th><td title="{escape(value)}">{escape(value)}</td>'
+        f'<td title="{escape(new)}"><b>{escape(new)}</b></td><td>{mark}</td></tr>'
+    )
+
+
+def bars(items: list[tuple[str, float, str, float | None]]) -> str:
+    """Probabilities as bars with numbers, as HTML. items: (name, probability, colour, threshold or None)."""
+    lines = ""
+    for name, p, colour, threshold in items:
+        tick = f'<u style="left:{100 * threshold:.1f}%" title="threshold {threshold:.2f}"></u>' if threshold is not None else ""
+        lines += (
+            f'<span>{escape(name)}</span><span class="t"><i style="width:{100 * min(p, 1):.1f}%;background:{colour}"></i>{tick}</span>'
+            f"<b>{p:.2f}</b>"
+        )
+    return f'<div class="dx-probs">{lines}</div>'
+
+
+def why(book: Book, row_id: int) -> None:
+    """One sentence per suspected type, then the probabilities."""
+    explained, thresholds = services.explain(book.name, row_id), services.thresholds(book.name)
+    sentences = "".join(f"<p><b>{texts.TYPE_NAMES[kind]}.</b> {escape(text)}</p>" for kind, text in explained.why.items())
+    types = [(texts.TYPE_NAMES[t], explained.probabilities[t], type_colour(t), thresholds.get(t)) for t in ErrorType]
+    st.html(
+        f'<div class="dx-why-list">{sentences or texts.ROW_CLEAN}</div><div class="dx-h">How likely each kind of error is '
+        f'<span class="dx-muted">(line: threshold)</span></div>{bars(types)}{likelihoods(explained)}'
+    )
+
+
+def likelihoods(explained: Explanation) -> str:
+    """What the model and the other rows (out of fold) make of the target, as HTML."""
+    classes = explained.likelihoods
+    if classes and isinstance(classes[0].value, float):
+        return f'<div class="dx-h">{texts.PREDICTION.format(model=classes[0].value, other=classes[0].out_of_fold, given=explained.given)}</div>'
+    ranked = sorted(classes, key=lambda c: -c.out_of_fold)[:MOST_CLASSES]
+    grey, blue = palette.CLEAN.colour, "#2C8AC9"
+    items = [
+        (f"{c.value}{' (given)' if c.value == explained.given else ''}", c.out_of_fold, blue if c.value == explained.given else grey, None)
+        for c in ranked
+    ]
+    return f'<div class="dx-h">{texts.CLASSES_HEAD}</div>{bars(items)}'
+
+
+def influence(book: Book, row_id: int) -> None:
+    """The row's effect on the validation rows: profile, most harmed, most helped."""
+    explained = services.explain(book.name, row_id)
+    figure = charts.influence_profile(explained.profile, explained.same_class, explained.typical)
+    st.plotly_chart(figure, key="influence", config={"displayModeBar": False})
+    for head, places in (("It harms most", explained.harmed), ("It helps most", explained.helped)):
+        held = services.validation_rows(book.name, places)
+        st.html(f'<div class="dx-h">{head} (validation rows)</div>{other_rows(book, row_id, held, explained.profile[list(places)])}')
+
+
+def similar(book: Book, row_id: int) -> None:
+    """The training rows that are most alike."""
+    nearest = book.rows.loc[list(services.explain(book.name, row_id).neighbours)]
+    st.html(f'<div class="dx-h">{texts.NEAREST_HEAD}</div>{other_rows(book, row_id, nearest)}')
+
+
+def other_rows(book: Book, row_id: int, frame: pd.DataFrame, influence: np.ndarray | None = None) -> str:
+    """Other rows as HTML: id, influence if given, label, cells; cells equal to this row's are grey. frame: index id."""
+    own, target = book.rows.loc[row_id], book.schema.target
+    names = [target, *(c.name for c in book.schema.features)]
+    measure = [] if influence is None else ["influence"]
+    head = "".join(f'<th title="{escape(n)}">{escape(n)}</th>' for n in ["row", *measure, *names])
+    body = ""
+    for i, (other_id, other) in enumerate(frame.iterrows()):
+        number = "" if influence is None else f'<td class="n">{influence[i]:+.3f}</td>'
+        body += f"<tr><td>{other_id}</td>{number}{''.join(_other_cell(other[n], own[n], n == target) for n in names)}</tr>"
+    width = 46 + 62 * len(measure) + 84 * len(names)
+    return f'<table class="dx" style="width:{width}px"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+
+
+def _other_cell(value: object, own: object, is_target: bool) -> str:
+    text = escape(review.shown(value))
+    css = "same" if str(value) == str(own) and not is_target else ""
+    return f'<td class="{css}" title="{text}">{f"<b>{text}</b>" if is_target else text}</td>'
+
+
+DRAW: dict[str, Any] = {"Cells": cells, "Why": why, "Influence": influence, "Similar rows": similar}

@@ -1,0 +1,34 @@
+"""Diagnose: model, options, start; the job with its stages, time left and cancel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from dashboard import forms, services, texts, watching, widgets
+from dashboard.state import get
+
+state = get()
+widgets.page_title("Diagnose", texts.DIAGNOSE_WORDS)
+if state.run is not None and state.watching:
+    watching.job(state.run)
+    st.stop()
+if not state.data.path:
+    widgets.empty("No table chosen", texts.NO_DATA_TO_DIAGNOSE)
+    st.page_link("views/data.py", label="Choose data", icon=":material/table_view:")
+    st.stop()
+left, right = st.columns([1, 2.1], gap="large")
+with left:
+    st.subheader("From the data page")
+    st.dataframe(forms.chosen_data(state), hide_index=True)
+    st.page_link("views/data.py", label="Change", icon=":material/edit:")
+with right:
+    st.subheader("Model and options")
+    values = forms.settings_form(services.options())
+    weights = forms.weights()
+    if st.button("Start the diagnosis", type="primary", key="start", icon=":material/play_arrow:"):
+        name = services.start(state.data, services.settings(state.data, values), Path(weights) if weights else None)
+        state.open_run(name)
+        state.watch(True)
+        st.rerun()

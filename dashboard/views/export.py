@@ -1,0 +1,23 @@
+"""Export: what will change, the files, and the command that does the same."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import exporting, services, texts, widgets
+from dashboard.state import get
+
+state = get()
+widgets.page_title("Export", texts.EXPORT_WORDS)
+if not services.is_done(state.run):
+    widgets.empty("Nothing to export yet", texts.NO_RUN)
+    st.page_link("views/data.py", label="Choose data", icon=":material/table_view:")
+    st.stop()
+run = str(state.run)
+left, right = st.columns([2.1, 1], gap="large")
+with right:
+    with_weights = exporting.choices()
+    exporting.downloads(run, with_weights)
+with left:
+    exporting.diff(services.changes(run))
+exporting.command(run, with_weights)

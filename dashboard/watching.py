@@ -1,0 +1,72 @@
+"""A running diagnosis on the screen: one flat fragment that reads the run folder, and what stands when it ends."""
+
+from __future__ import annotations
+
+from html import escape
+
+import streamlit as st
+
+from dashboard import services, texts, widgets
+from dashboard.state import get
+from demix_core.store import JobState, Status
+
+POLL_SECONDS = 0.7
+
+
+def job(name: str) -> None:
+    """Progress while the job runs, then its end: go on to the review, one sentence, or start again."""
+    status = services.status(name)
+    if status is None:
+        widgets.empty("Not started", texts.NO_RUN)
+        return
+    progress = st.fragment(_progress, run_every=POLL_SECONDS if status.state.active else None)
+    progress(name, status.state)
+    if status.state.active:
+        return
+    if status.state is JobState.DONE:
+        st.success(texts.JOB_DONE, icon=":material/check_circle:")
+        if st.button("Review the suggestions", type="primary", key="to_review"):
+            get().watch(False)
+            st.switch_page("views/review.py")
+    elif status.state is JobState.CANCELLED:
+        st.info(texts.JOB_CANCELLED, icon=":material/pause_circle:")
+    else:
+        st.error(status.error or texts.JOB_FAILED, icon=":material/error:")
+    _after(name, status)
+
+
+def _after(name: str, status: Status) -> None:
+    again, other = st.columns([1, 3])
+    if status.state is not JobState.DONE:
+        again.button("Go on", icon=":material/play_arrow:", key="again", on_click=services.start_again, args=(name,), width="stretch")
+    other.button("New diagnosis", key="new_diagnosis", on_click=get().watch, args=(False,))
+
+
+def _progress(name: str, before: JobState) -> None:
+    status = services.status(name)
+    if status is None:
+        return
+    st.html(stage_list(status, services.stages(name)))
+    left = texts.time_left(status.seconds_left) if status.state.active else ""
+    st.progress(min(max(status.overall, 0.0), 1.0), text=" · ".join(w for w in (status.message, left) if w) or " ")
+    if status.state.active:
+        st.button("Cancel", key="cancel", icon=":material/stop:", on_click=services.cancel, args=(name,))
+    elif before.active:
+        st.rerun()
+
+
+def stage_list(status: Status, finished: dict[str, float]) -> str:
+    """All stages as HTML: done with seconds, the present one with its bar, the rest grey."""
+    lines = []
+    for i, stage in enumerate(services.stage_names()):
+        here = stage == status.stage and status.state is not JobState.DONE
+        done = stage in finished and not here or status.state is JobState.DONE
+        share = 1.0 if done else status.fraction if here else 0.0
+        mark = "✓" if done else ("▸" if status.state.active else "✕") if here else "·"
+        seconds = f"{finished[stage]:.1f} s" if done and stage in finished else f"{share:.0%}" if here else ""
+        lines.append(
+            f'<div class="dx-stage {"" if done or here else "todo"}" data-stage="{escape(stage)}" data-done="{int(done)}"><span>{mark}</span>'
+            f'<span title="{escape(texts.STAGE_WORDS.get(stage, ""))}"><b>{escape(stage)}</b></span>'
+            f'<span class="t"><i style="width:{100 * share:.0f}%"></i></span><span class="dx-muted">{seconds}</span></div>'
+        )
+    return f'<div id="stages" data-state="{status.state}">{"".join(lines)}</div>'
