@@ -1,0 +1,44 @@
+"""DeMix: find which rows of a training table are wrong, say what is wrong with each, and repair them with a person.
+
+>>> import demix_core
+>>> sorted(demix_core.__all__)[:3]
+['DemixError', 'ErrorType', 'Explainer']
+
+The public names below are loaded on first use, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from demix_core.decisions import DecisionLog
+    from demix_core.errors import DemixError
+    from demix_core.explain import Explainer
+    from demix_core.exporting import export
+    from demix_core.pipeline import diagnose
+    from demix_core.planting import plant
+    from demix_core.settings import Settings
+    from demix_core.store import Run
+    from demix_core.tablefile import TableFile
+    from demix_core.types import ErrorType, Patch, Schema
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "DecisionLog", "DemixError", "ErrorType", "Explainer", "Patch", "Run", "Schema", "Settings", "TableFile",
+    "diagnose", "export", "plant",
+]  # fmt: skip
+
+_HOMES = {
+    "DecisionLog": "decisions", "DemixError": "errors", "ErrorType": "types", "Explainer": "explain", "Patch": "types",
+    "Run": "store", "Schema": "types", "Settings": "settings", "TableFile": "tablefile", "diagnose": "pipeline",
+    "export": "exporting", "plant": "planting",
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'demix_core' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"demix_core.{_HOMES[name]}"), name)

@@ -1,0 +1,264 @@
+"""The same engine without a screen. Results on stdout, progress and errors on stderr.
+
+Exit codes: 0 done, 2 bad usage or input (one sentence says what, where and how to mend it), 130 cancelled.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pkgutil
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from demix_core import reports
+from demix_core.errors import Cancelled, DemixError, InputError, RunError
+from demix_core.settings import DiagnoseSettings, FitSettings, LoadSettings, MapSettings, Settings
+from demix_core.store import Run, storing, write_file
+
+app = typer.Typer(
+    name="python -m demix_core",
+    help="DeMix finds which rows of a training table are wrong, says what is wrong with each, and repairs them with you.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+RUNS = Path(".demix") / "runs"
+SEED_HELP = "The number that makes it repeatable."
+
+
+def _help(settings: type, name: str) -> str:
+    """The help text of a setting, as the dashboard shows it, with its choices."""
+    about = next(f for f in fields(settings) if f.name == name).metadata
+    return str(about["help"]) + (f" [{'|'.join(about['choices'])}]" if about["choices"] else "")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # being ended politely is being cancelled
+    try:
+        app(arguments)
+    except DemixError as error:
+        reports.say(str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        reports.say("Cancelled.")
+        return Cancelled.exit_code
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 2
+    return 0
+
+
+@app.command()
+def diagnose(
+    train: Annotated[Path, typer.Argument(help="The table: CSV, TSV or parquet.")],
+    target: Annotated[str | None, typer.Option(help=_help(LoadSettings, "target"))] = None,
+    validation: Annotated[
+        Path | None, typer.Option(help="Rows to measure influence on; else some are held out.")
+    ] = None,
+    validation_share: Annotated[float | None, typer.Option(help=_help(LoadSettings, "validation_share"))] = None,
+    test: Annotated[Path | None, typer.Option(help="A clean test file, kept with the run.")] = None,
+    task: Annotated[str | None, typer.Option(help=_help(LoadSettings, "task"))] = None,
+    kind: Annotated[list[str] | None, typer.Option(help="A column's kind set by hand: COL=KIND. Repeatable.")] = None,
+    model: Annotated[str | None, typer.Option(help=_help(FitSettings, "model"))] = None,
+    weights: Annotated[Path | None, typer.Option(help="Weights you trained (safetensors), instead of fitting.")] = None,
+    epochs: Annotated[int | None, typer.Option(help=_help(FitSettings, "epochs"))] = None,
+    classifier: Annotated[str | None, typer.Option(help=_help(DiagnoseSettings, "classifier"))] = None,
+    expected_error_share: Annotated[
+        float | None, typer.Option(help=_help(DiagnoseSettings, "expected_error_share"))
+    ] = None,
+    map_method: Annotated[str | None, typer.Option("--map", help=_help(MapSettings, "method"))] = None,
+    seed: Annotated[int | None, typer.Option(help=SEED_HELP)] = None,
+    settings_file: Annotated[
+        Path | None, typer.Option("--settings", help="All choices from a JSON file (as in manifest.json); flags win.")
+    ] = None,
+    truth: Annotated[
+        Path | None, typer.Option(help="The truth that 'inject' wrote: precision, recall, F1 per type.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The run folder. Default: .demix/runs/<name of the table>.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The summary as JSON on stdout.")] = False,
+) -> None:
+    """Find the wrong rows of TRAIN and write a run folder; the same command again goes on where it was stopped."""
+    chosen = _settings(
+        settings_file,
+        {
+            "load": {"target": target, "validation_share": validation_share, "task": task, "kinds": _kinds(kind)},
+            "fit": {"model": model, "epochs": epochs},
+            "diagnose": {"classifier": classifier, "expected_error_share": expected_error_share},
+            "map": {"method": map_method},
+        },
+        seed,
+    )
+    from demix_core.pipeline import diagnose as run_pipeline
+    from demix_core.summary import read_truth, score
+
+    known = read_truth(truth) if truth else None
+    folder = out or RUNS / train.stem
+    with reports.progress_bar() as progress:
+        run = run_pipeline(train, folder, chosen, validation, test, weights, progress)
+    scores = [] if known is None else score(run.diagnosis(), known)
+    reports.diagnosis(run, scores, as_json)
+
+
+def _kinds(given: list[str] | None) -> dict[str, str] | None:
+    """['age=numeric'] -> {'age': 'numeric'}; names may hold '=' themselves."""
+    if not given:
+        return None
+    pairs = [text.rpartition("=") for text in given]
+    wrong = next((text for text, (name, _, _) in zip(given, pairs, strict=True) if not name), None)
+    if wrong is not None:
+        raise InputError(f"'--kind {wrong}' is not understood; write COLUMN=KIND, as in '--kind age=numeric'.")
+    return {name: kind for name, _, kind in pairs}
+
+
+def _settings(path: Path | None, flags: dict[str, dict[str, Any]], seed: int | None) -> Settings:
+    """The defaults, then the file, then the flags that were given."""
+    settings = Settings()
+    if path is not None:
+        try:
+            settings = Settings.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        except OSError as error:
+            raise InputError(f"The settings file '{path}' can't be read ({error.strerror}); check the path.") from error
+        except (ValueError, TypeError, AttributeError) as error:
+            raise InputError(
+                f"'{path}' is not a settings file ({error}); see 'settings' in a manifest.json."
+            ) from error
+    for part, values in flags.items():
+        given = {name: value for name, value in values.items() if value is not None}
+        settings = replace(settings, **{part: replace(getattr(settings, part), **given)})
+    return settings if seed is None else replace(settings, seed=seed)
+
+
+@app.command()
+def inject(
+    table: Annotated[Path, typer.Argument(metavar="IN", help="A clean table.")],
+    target: Annotated[str, typer.Option(help=_help(LoadSettings, "target"))],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The table with errors; the truth goes to OUT.truth.csv.")],
+    protocol: Annotated[str, typer.Option(help="paper: the published one; broad: what real pipelines do.")] = "broad",
+    alpha: Annotated[float | None, typer.Option(help="Share of clean rows (0 to 1); else the protocol's own.")] = None,
+    task: Annotated[str, typer.Option(help=_help(LoadSettings, "task"))] = "auto",
+    split: Annotated[
+        bool,
+        typer.Option("--split", help="First put 30 % aside (OUT.test, clean), then 20 % of the rest (OUT.validation)."),
+    ] = False,
+    seed: Annotated[int, typer.Option(help=SEED_HELP)] = 0,
+) -> None:
+    """Plant known errors into a copy of a table."""
+    from demix_core.planting import plant
+
+    reports.planted(plant(table, out, LoadSettings(target=target, task=task), protocol, alpha, seed, split))
+
+
+@app.command()
+def apply(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The cleaned table; changes and decisions go beside it.")],
+    accept: Annotated[
+        str | None, typer.Option(help="all, or some of label,feature,spurious: accept these patches.")
+    ] = None,
+    min_confidence: Annotated[float, typer.Option(help="With --accept: only patches at least this sure.")] = 0.0,
+    decisions: Annotated[Path | None, typer.Option(help="Replay the decisions of this decisions.jsonl.")] = None,
+    with_weights: Annotated[
+        bool, typer.Option("--with-weights", help="Add a column with the accepted weights.")
+    ] = False,
+) -> None:
+    """Write the cleaned table. Without --accept or --decisions: what was decided in the dashboard."""
+    from demix_core.exporting import export
+
+    if accept is not None and decisions is not None:
+        raise InputError("Give either --accept or --decisions, not both.")
+    made = export(Run.open(folder), out, accept, min_confidence, decisions, with_weights)
+    reports.exported(made)
+
+
+@app.command()
+def explain(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run.")],
+    row: Annotated[int, typer.Argument(help="The row id: 0-based position in the table.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Everything, the whole profile included, as JSON.")] = False,
+) -> None:
+    """Say why a row is flagged."""
+    from demix_core.explain import Explainer
+
+    explainer = Explainer(Run.open(folder))
+    reports.explanation(explainer.row(row), explainer, as_json)
+
+
+@app.command("train-dec")
+def train_dec(
+    out: Annotated[Path, typer.Option("--out", "-o", help="The checkpoint (safetensors); its card goes beside it.")],
+    corpus: Annotated[Path, typer.Option(help="Keeps the drawn tables, for a second training.")] = Path(".demix")
+    / "corpus",
+    tables: Annotated[int, typer.Option(help="How many synthetic tables to draw.")] = 500,
+    epochs: Annotated[int, typer.Option(help="Passes over all rows.")] = 4,
+    without: Annotated[
+        list[str] | None, typer.Option(help="Leave out: influence, similarity or side. Repeatable.")
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Processes that draw tables.")] = 2,
+    seed: Annotated[int, typer.Option(help=SEED_HELP)] = 1,
+) -> None:
+    """Train the error classifier on synthetic tables with planted errors."""
+    from demix_core.classifiers.train import TrainSettings
+    from demix_core.classifiers.train import train_dec as train
+
+    chosen = TrainSettings(tables=tables, seed=seed, epochs=epochs, workers=workers, without=tuple(without or ()))
+    with reports.progress_bar() as progress, storing(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        card = train(corpus, out, chosen, progress)
+    reports.as_json(card)
+
+
+@app.command()
+def dashboard(
+    folder: Annotated[Path | None, typer.Argument(metavar="[RUN]", help="The run to open first.")] = None,
+    workspace: Annotated[Path, typer.Option(help="Where runs and uploads are kept.")] = Path(".demix"),
+    port: Annotated[int, typer.Option(help="The port on this machine.")] = 8501,
+) -> None:
+    """Open the dashboard on this machine; it listens to nobody else."""
+    if folder is not None:
+        Run.open(folder)
+    root = Path(__file__).resolve().parents[1]
+    screen = root / "dashboard" / "app.py"
+    if not screen.is_file():
+        raise RunError(f"The dashboard is missing: '{screen}' should lie beside demix_core; take the whole checkout.")
+    command = [sys.executable, "-m", "streamlit", "run", str(screen)]
+    command += [
+        "--server.address",
+        "localhost",
+        "--server.port",
+        str(port),
+        "--",
+        "--workspace",
+        str(workspace.resolve()),
+    ]
+    command += [str(folder.resolve())] if folder is not None else []
+    raise typer.Exit(subprocess.run(command, cwd=root, check=False).returncode)
+
+
+@app.command()
+def bench(
+    name: Annotated[str, typer.Argument(help="Which one; a wrong name lists them.")],
+    quick: Annotated[bool, typer.Option("--quick", help="Smaller and rougher.")] = False,
+    seed: Annotated[int | None, typer.Option(help=SEED_HELP)] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="All figures as JSON.")] = None,
+) -> None:
+    """Measure something and print a table."""
+    from demix_core import benchmark
+
+    known = [module.name for module in pkgutil.iter_modules(benchmark.__path__)]
+    if name not in known:
+        raise InputError(f"There is no benchmark called '{name}'; choose one of {', '.join(known)}.")
+    given = {} if seed is None else {"seed": seed}
+    result = importlib.import_module(f"demix_core.benchmark.{name}").run(quick=quick, **given)
+    if out is not None:
+        text = json.dumps(result, indent=1, default=str) + "\n"
+        write_file(out, lambda p: p.write_text(text, encoding="utf-8"))
+    reports.records(f"bench {name}", result["table"])

@@ -1,0 +1,85 @@
+"""From a run and its decisions to the cleaned file, the list of changes and the replayable decisions beside it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from demix_core.decisions import DecisionLog
+from demix_core.errors import InputError
+from demix_core.repairs.apply import plan, write, write_changes_csv
+from demix_core.store import Run
+from demix_core.tablefile import TableFile
+from demix_core.types import ErrorType
+
+REVIEWER = "command line"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written. cells, dropped, weighted: how many; files: cleaned table, changes, decisions."""
+
+    cells: int
+    dropped: int
+    weighted: int
+    files: tuple[Path, Path, Path]
+
+
+def export(
+    run: Run,
+    out: Path,
+    accept: str | None = None,
+    min_confidence: float = 0.0,
+    decisions: Path | None = None,
+    with_weights: bool = False,
+) -> Exported:
+    """Write OUT, and <stem>.changes.csv and <stem>.decisions.jsonl beside it.
+
+    accept: 'all' or words like 'label,feature': all patches of these types of at least min_confidence; decisions: a
+    decisions.jsonl to replay; neither: the run's own log, which is only read. Nothing decided: OUT equals the input.
+    InputError: an unknown word, a share outside [0, 1], OUT inside the way of the input, or decisions of another input.
+    """
+    source = run.input_path()
+    if out.resolve() == source.resolve():
+        raise InputError(f"'{out}' is the run's own copy of the input; write the cleaned table somewhere else.")
+    patches = run.patches()
+    digest = run.manifest().inputs["train"]["sha256"]
+    chosen = None if accept is None else accepted(patches, accept, min_confidence)
+    if chosen is None and decisions is None:
+        return _write(run, patches, run.decisions(), source, out, digest, with_weights)
+    with tempfile.TemporaryDirectory() as scratch:
+        log = DecisionLog(Path(scratch) / "decisions.sqlite")
+        if decisions is not None:
+            log.import_jsonl(decisions, digest)
+        elif chosen:
+            log.accept(chosen, REVIEWER, query=f"--accept {accept} --min-confidence {min_confidence:g}")
+        return _write(run, patches, log, source, out, digest, with_weights)
+
+
+def accepted(patches: pd.DataFrame, accept: str, min_confidence: float) -> list[int]:
+    """Ids of the patches that the words of --accept mean."""
+    if not 0 <= min_confidence <= 1:
+        raise InputError(f"--min-confidence must lie between 0 and 1, not {min_confidence:g}.")
+    words = {kind.short: kind.value for kind in ErrorType}
+    given = [word.strip() for word in accept.split(",")]
+    unknown = [word for word in given if word != "all" and word not in words]
+    if unknown:
+        raise InputError(f"--accept does not know '{unknown[0]}'; write all, or some of {', '.join(words)}.")
+    types = set(words.values()) if "all" in given else {words[word] for word in given}
+    wanted = patches["error_type"].isin(types) & (patches["confidence"] >= min_confidence)
+    return [int(i) for i in patches.loc[wanted, "patch_id"]]
+
+
+def _write(
+    run: Run, patches: pd.DataFrame, log: DecisionLog, source: Path, out: Path, digest: str, with_weights: bool
+) -> Exported:
+    changes = plan(patches, log.replay())
+    beside: Sequence[Path] = [out.with_name(f"{out.stem}.{what}") for what in ("changes.csv", "decisions.jsonl")]
+    write(TableFile.read(source), changes, out, with_weights)
+    write_changes_csv(changes, beside[0])
+    log.export_jsonl(beside[1], digest)
+    return Exported(len(changes.cells), len(changes.dropped), len(changes.weights), (out, beside[0], beside[1]))

@@ -1,0 +1,137 @@
+"""What the command line shows: progress on stderr, results on stdout."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+
+from demix_core.store import Run
+from demix_core.types import ErrorType, Progress
+
+if TYPE_CHECKING:
+    from demix_core.explain import Explainer, Explanation
+    from demix_core.exporting import Exported
+    from demix_core.planting import Planted
+    from demix_core.summary import Score
+
+TYPE_WORDS = {ErrorType.LABEL: "label error", ErrorType.FEATURE: "feature error", ErrorType.SPURIOUS: "spurious"}
+
+
+def say(sentence: str) -> None:
+    """One sentence on stderr."""
+    Console(stderr=True, soft_wrap=True, highlight=False).print(escape(sentence))
+
+
+def as_json(content: Any) -> None:
+    """JSON on stdout, for machines."""
+    Console(soft_wrap=True, highlight=False, markup=False).print(json.dumps(content, indent=1, ensure_ascii=False))
+
+
+@contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """A bar with the time left, on stderr; where that is no terminal, nothing."""
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
+        TextColumn("left:"), TimeRemainingColumn(),
+    )  # fmt: skip
+    console = Console(stderr=True)
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("Starting", total=1.0)
+
+        def tell(fraction: float, message: str) -> None:
+            bar.update(task, completed=fraction, description=escape(message))
+
+        yield tell
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A table on stdout; all cells but the first to the right when they are numbers."""
+    shown = Table(title=title, title_justify="left")
+    for i, name in enumerate(columns):
+        numbers = bool(rows) and all(isinstance(row[i], int | float) for row in rows)
+        shown.add_column(escape(name), justify="right" if numbers else "left", overflow="fold")
+    for row in rows:
+        shown.add_row(*(escape(_text(value)) for value in row))
+    Console().print(shown)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.3g}" if abs(value) < 100 else f"{value:,.0f}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def records(title: str, rows: Sequence[dict[str, Any]]) -> None:
+    """A table of dicts with the same keys."""
+    columns = list(rows[0]) if rows else []
+    table(title, columns, [[row[c] for c in columns] for row in rows])
+
+
+def diagnosis(run: Run, scores: Sequence[Score], json_wanted: bool) -> None:
+    """The summary of a finished run, with the scores where the truth was given."""
+    summary = run.summary()
+    if json_wanted:
+        as_json({"run": str(run.path), **summary, **({"scores": [asdict(s) for s in scores]} if scores else {})})
+        return
+    thresholds = summary["thresholds"]
+    rows = [[TYPE_WORDS[k], summary["counts"][k.value], thresholds[k.value]] for k in ErrorType]
+    table(f"{summary['rows']:,} rows, {summary['flagged_rows']:,} flagged", ["error type", "rows", "threshold"], rows)
+    costs = [[name, s["seconds"], s["peak_mb"]] for name, s in summary["stages"].items()]
+    costs.append(["all", summary["seconds"], summary["peak_mb"]])
+    table("Cost", ["stage", "seconds", "peak MB"], costs)
+    if scores:
+        lines = [[TYPE_WORDS[s.error_type], s.wrong, s.flagged, s.precision, s.recall, s.f1] for s in scores]
+        lines.append(["average", "", "", "", "", sum(s.f1 for s in scores) / len(scores)])
+        table("Against the truth", ["error type", "wrong", "flagged", "precision", "recall", "F1"], lines)
+    for note in summary["notes"]:
+        say(note)
+    Console(soft_wrap=True).print(f"Run folder: {escape(str(run.path))}")
+
+
+def explanation(found: Explanation, explainer: Explainer, json_wanted: bool) -> None:
+    """One row, for eyes or machines."""
+    if json_wanted:
+        as_json(found.to_dict())
+        return
+    lines = [[TYPE_WORDS[k], p, found.why.get(k, "")] for k, p in found.probabilities.items()]
+    table(f"Row {found.row_id}: given '{found.given}'", ["error type", "probability", "why"], lines)
+    odd = {s.column: s for s in found.suspects}
+    cells = [[n, v, odd[n].suggestion if n in odd else ""] for n, v in found.cells.items()]
+    table("Cells", ["column", "value", "suspect: likelier"], cells)
+    likely = [[p.value, p.model, p.out_of_fold] for p in found.likelihoods]
+    table("Target", ["value", "model", "out of fold"], likely)
+    measured = explainer.run.validation()
+    target = explainer.schema.target
+    influence = [
+        [word, int(measured.index[j]), str(measured[target].iloc[j]), float(found.profile[j])]
+        for word, places in (("helps", found.helped), ("harms", found.harmed))
+        for j in places
+    ]
+    table("Influence on validation rows (negative helps)", ["effect", "row", target, "influence"], influence)
+    near = [[i, str(explainer.rows.at[i, target])] for i in found.neighbours]
+    table("Nearest training rows", ["row", target], near)
+
+
+def planted(made: Planted) -> None:
+    """What `inject` wrote."""
+    rows = [[TYPE_WORDS[k], made.counts[k]] for k in ErrorType]
+    table(f"{made.rows:,} rows written", ["error type", "rows"], rows)
+    for path in made.files:
+        Console(soft_wrap=True).print(escape(str(path)))
+
+
+def exported(made: Exported) -> None:
+    """What `apply` wrote."""
+    out = Console(soft_wrap=True)
+    out.print(f"{made.cells:,} cells changed, {made.dropped:,} rows dropped, {made.weighted:,} rows weighted.")
+    for path in made.files:
+        out.print(escape(str(path)))
