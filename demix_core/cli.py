@@ -25,7 +25,7 @@ from demix_core.store import Run, storing, write_file
 
 app = typer.Typer(
     name="python -m demix_core",
-    help="DeMix finds which rows of a training table are wrong, says what is wrong with each, and repairs them with you.",
+    help="DeMix finds which rows of a training table are wrong, says what is wrong, and repairs them with you.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -38,7 +38,7 @@ SEED_HELP = "The number that makes it repeatable."
 def _help(settings: type, name: str) -> str:
     """The help text of a setting, as the dashboard shows it, with its choices."""
     about = next(f for f in fields(settings) if f.name == name).metadata
-    return str(about["help"]) + (f" [{'|'.join(about['choices'])}]" if about["choices"] else "")
+    return str(about["help"]) + (f" ({', '.join(about['choices'])})" if about["choices"] else "")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

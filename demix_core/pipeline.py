@@ -6,20 +6,22 @@ import hashlib
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from demix_core.errors import Cancelled, DemixError, InputError, StorageError
 from demix_core.jobs import only_worker
+from demix_core.models.base import MODELS
 from demix_core.settings import Settings
 from demix_core.stages import Reporter, Stage, StopAsked, run_stages
 from demix_core.store import JobState, Manifest, Run, now, write_file, write_json
 from demix_core.summary import summarise
-from demix_core.types import Progress, ShouldStop, never_stop, no_progress
+from demix_core.types import ColumnKind, Progress, ShouldStop, never_stop, no_progress
 from demix_core.work import Work
 
 SHIPPED = "shipped"
+VALIDATION_SHARES = (0.05, 0.5)
 
 
 def diagnose(
@@ -38,6 +40,7 @@ def diagnose(
     not redone. progress speaks of the whole job. InputError, RunError, StorageError in one sentence; Cancelled when
     should_stop said so, the folder's cancel file appeared, or Ctrl-C was pressed.
     """
+    check(settings)
     given = {"train": train, "validation": validation, "test": test, "weights": weights}
     run = Run(out)
     with only_worker(run):
@@ -52,6 +55,32 @@ def diagnose(
             )
             write_json(run / "summary.json", summarise(run, manifest))
     return run
+
+
+def check(settings: Settings) -> None:
+    """InputError for a choice that can't be made, before anything is read or written."""
+    for part in (settings.load, settings.fit, settings.influence, settings.diagnose, settings.map):
+        for f in fields(part):
+            choices, value = f.metadata["choices"], getattr(part, f.name)
+            if choices and value not in choices:
+                raise InputError(f"'{f.name}' can't be '{value}'; choose one of {', '.join(choices)}.")
+    _known_model(settings.fit.model)
+    kinds = [kind.value for kind in ColumnKind]
+    for column, kind in settings.load.kinds.items():
+        if kind not in kinds:
+            raise InputError(f"The column '{column}' can't be of kind '{kind}'; choose one of {', '.join(kinds)}.")
+    _within("validation_share", settings.load.validation_share, *VALIDATION_SHARES)
+    _within("expected_error_share", settings.diagnose.expected_error_share, 0.0, 0.99)
+
+
+def _known_model(name: str) -> None:
+    if name not in list(MODELS):
+        raise InputError(f"There is no model called '{name}'; choose one of {', '.join(MODELS)}.")
+
+
+def _within(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise InputError(f"'{name}' must lie between {low:g} and {high:g}, not {value:g}.")
 
 
 def stages_of(work: Work) -> tuple[Stage, ...]:
@@ -123,6 +152,7 @@ def _last_word(reporter: Reporter) -> Iterator[None]:
 def _take_inputs(run: Run, given: dict[str, Path]) -> dict[str, dict[str, Any]]:
     """Byte copies in input/, described for the manifest by role: name, file (inside the run), sha256, bytes."""
     described: dict[str, dict[str, Any]] = {}
+    known = run.manifest().inputs if (run / "manifest.json").exists() else {}
     for role, path in given.items():
         if not path.is_file():
             raise InputError(f"There is no {role} file '{path}'; check the path.")
@@ -130,8 +160,10 @@ def _take_inputs(run: Run, given: dict[str, Path]) -> dict[str, dict[str, Any]]:
         digest = file_hash(path)
         if not (run / str(copy)).exists() or file_hash(run / str(copy)) != digest:
             write_file(run / str(copy), lambda p, path=path: shutil.copyfile(path, p), durable=True)  # type: ignore[misc]
+        named = known.get(role, {})
+        name = named.get("name", path.name) if path.resolve() == (run / str(copy)).resolve() else path.name
         described[role] = {
-            "name": path.name, "file": copy.as_posix(), "sha256": digest, "bytes": path.stat().st_size,
+            "name": name, "file": copy.as_posix(), "sha256": digest, "bytes": path.stat().st_size,
         }  # fmt: skip
     return described
 
