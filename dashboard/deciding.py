@@ -1,20 +1,21 @@
-"""What the buttons and keys of the review do: a decision goes to disk first, then the next suggestion comes into view."""
+"""What the buttons, keys and clicks of the review do: a decision goes to disk first, then the next suggestion comes.
+
+Every function takes the state. Nothing here but `hear` reads st.session_state, for Streamlit may end a script at such a
+read when the next event has come: an act either has not begun or is carried through.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import streamlit as st
 
 from dashboard import components, review, services, texts
 from dashboard.review import Book
-from dashboard.state import State, get
+from dashboard.state import State
 from demix_core.types import DROP_VALUE, DecisionKind, Event
-
-DONE_WORDS = {
-    DecisionKind.ACCEPT: "Accepted", DecisionKind.EDIT: "Edited", DecisionKind.REJECT: "Rejected", DecisionKind.NOTE: "Noted",
-}  # fmt: skip
 
 
 def queue_of(state: State, book: Book, codes: np.ndarray) -> np.ndarray:
@@ -23,10 +24,11 @@ def queue_of(state: State, book: Book, codes: np.ndarray) -> np.ndarray:
     return review.ordered(book, codes, found, state.sort, state.ascending)
 
 
-def _open() -> tuple[State, Book, np.ndarray]:
-    state = get()
-    assert state.run is not None
-    return state, services.book(state.run), services.codes(state.run)
+def _open(state: State) -> tuple[Book, np.ndarray]:
+    return services.book(str(state.run)), services.codes(str(state.run))
+
+
+# ---- moving ------------------------------------------------------------------------------------------------------
 
 
 def look_at_position(state: State, book: Book, position: int | None) -> None:
@@ -38,8 +40,9 @@ def look_at_position(state: State, book: Book, position: int | None) -> None:
     state.look_at(int(patch["row_id"]), int(patch["patch_id"]))
 
 
-def look_at_row(state: State, book: Book, codes: np.ndarray, row_id: int) -> None:
+def look_at_row(state: State, row_id: int) -> None:
     """Brings a row into view, with its first open suggestion if it has one."""
+    book, codes = _open(state)
     mine = np.flatnonzero(book.patches["row_id"].to_numpy() == row_id)
     if not len(mine):
         state.look_at(row_id, None)
@@ -48,162 +51,143 @@ def look_at_row(state: State, book: Book, codes: np.ndarray, row_id: int) -> Non
     look_at_position(state, book, int((still_open if len(still_open) else mine)[0]))
 
 
-def following(order: np.ndarray, here: int | None, keep: np.ndarray, step: int = 1) -> int | None:
-    """The next position after `here` in the old order that is still in keep; else the nearest before; else None."""
-    left = [int(p) for p in order if p in set(keep.tolist()) or p == here]
-    if here is None or here not in left:
-        return left[0] if left else None
-    at = left.index(here)
-    after, before = left[at + 1 :], left[:at][::-1]
-    ways = (after, before) if step > 0 else (before, after)
-    alive = [p for way in ways for p in way]
-    return alive[0] if alive else (here if here in keep else None)
+def following(order: np.ndarray, here: int, alive: np.ndarray) -> int | None:
+    """Where to go from `here`: the next position of the old order that is still alive, else the nearest before, else None.
+
+    >>> following(np.array([5, 7, 9]), 7, np.array([5, 9])), following(np.array([5, 7]), 7, np.array([5]))
+    (9, 5)
+    """
+    at = np.flatnonzero(order == here)
+    start = int(at[0]) if len(at) else -1
+    left = np.isin(order, alive) & (order != here)
+    after, before = np.flatnonzero(left[start + 1 :]), np.flatnonzero(left[: max(start, 0)])
+    if len(after):
+        return int(order[start + 1 + after[0]])
+    return int(order[before[-1]]) if len(before) else None
 
 
-def _position(state: State, book: Book) -> int | None:
-    return book.patch_at.get(state.patch) if state.patch is not None else None
-
-
-def move(step: int) -> None:
-    """To the next or the previous suggestion of the queue; stays at its ends."""
-    state, book, codes = _open()
+def move(state: State, step: int) -> None:
+    """To the next (1) or the previous (-1) suggestion of the queue; stays at its ends."""
+    book, codes = _open(state)
     order = queue_of(state, book, codes)
-    here = _position(state, book)
-    at = np.flatnonzero(order == here) if here is not None else np.array([], int)
-    target = int(at[0]) + step if len(at) else 0
-    if len(order):
-        look_at_position(state, book, int(order[min(max(target, 0), len(order) - 1)]))
-
-
-def _decide(write: object) -> None:
-    state, book, codes = _open()
-    here = _position(state, book)
-    if here is None:
+    if not len(order):
         return
-    order = queue_of(state, book, codes)
-    event = write(state.run, state.patch)  # type: ignore[operator]
+    at = np.flatnonzero(order == book.patch_at.get(state.patch if state.patch is not None else -1, -1))
+    target = int(at[0]) + step if len(at) else 0
+    look_at_position(state, book, int(order[min(max(target, 0), len(order) - 1)]))
+
+
+# ---- deciding ----------------------------------------------------------------------------------------------------
+
+
+def _decide(state: State, write: Callable[[str, int], Event]) -> None:
+    if state.patch is None:
+        return
+    book, codes = _open(state)
+    here, order = book.patch_at[state.patch], queue_of(state, book, codes)
+    event = write(str(state.run), state.patch)
     state.edit(False)
-    state.say(f"{DONE_WORDS[event.kind]}: row {book.patches['row_id'].iloc[here]}.")
-    keep = queue_of(state, book, services.codes(str(state.run)))
-    look_at_position(state, book, following(order, here, keep))
+    state.say(f"{texts.EVENT_WORDS[event.kind]}: row {state.row}.")
+    alive = queue_of(state, book, services.codes(str(state.run)))
+    target = following(order, here, alive)
+    look_at_position(state, book, target if target is not None else here)
 
 
-def accept() -> None:
+def accept(state: State) -> None:
     """Accepts the suggestion in view."""
-    _decide(lambda run, patch: services.accept(run, [patch]))
+    _decide(state, lambda run, patch: services.accept(run, [patch]))
 
 
-def reject() -> None:
+def reject(state: State) -> None:
     """Rejects the suggestion in view."""
-    _decide(lambda run, patch: services.reject(run, [patch]))
+    _decide(state, lambda run, patch: services.reject(run, [patch]))
 
 
-def save_edit(value: str) -> None:
+def save_edit(state: State, value: str) -> None:
     """Takes the person's own value for the suggestion in view."""
-    _decide(lambda run, patch: services.edit(run, patch, value))
+    _decide(state, lambda run, patch: services.edit(run, patch, value))
 
 
-def drop_row() -> None:
+def drop_row(state: State) -> None:
     """Leaves the row of the suggestion in view out."""
-    save_edit(DROP_VALUE)
+    save_edit(state, DROP_VALUE)
 
 
-def start_edit() -> None:
-    """Opens the field for an own value."""
-    get().edit(True)
-
-
-def stop_edit() -> None:
-    """Closes it without a decision."""
-    get().edit(False)
-
-
-def decide_many(verb: str, patch_ids: Sequence[int], query: str) -> None:
+def decide_many(state: State, verb: str, patch_ids: Sequence[int], query: str) -> None:
     """Accepts or rejects many at once, as one event."""
-    state, book, _ = _open()
     act = services.accept if verb == "accept" else services.reject
     event = act(str(state.run), patch_ids, query)
-    state.say(f"{DONE_WORDS[event.kind]} {texts.suggestions(len(patch_ids))}. Z takes it back.")
-    order = queue_of(state, book, services.codes(str(state.run)))
-    if _position(state, book) not in order:
+    state.say(f"{texts.EVENT_WORDS[event.kind]} {texts.suggestions(len(patch_ids))}; Z takes it back.")
+    book, codes = _open(state)
+    order = queue_of(state, book, codes)
+    if state.patch is None or book.patch_at[state.patch] not in order:
         look_at_position(state, book, int(order[0]) if len(order) else None)
 
 
-def _after_time_travel(event: Event | None, what: str) -> None:
-    state, book, codes = _open()
-    if event is None:
-        state.say(f"Nothing to {what}.")
-        return
+def _show_change(state: State, event: Event | None, nothing: str, done: str) -> None:
     state.edit(False)
-    state.say(f"{'Took back' if what == 'undo' else 'Did again'}: {texts.suggestions(len(event.patch_ids))}.")
+    if event is None:
+        state.say(nothing)
+        return
+    state.say(f"{done} {texts.suggestions(len(event.patch_ids))}.")
     if len(event.patch_ids) == 1:
+        book = services.book(str(state.run))
         look_at_position(state, book, book.patch_at.get(event.patch_ids[0]))
 
 
-def undo() -> None:
+def undo(state: State) -> None:
     """Takes the newest decision back, single or bulk, and shows it."""
-    _after_time_travel(services.undo(str(get().run)), "undo")
+    _show_change(state, services.undo(str(state.run)), "Nothing to undo.", "Took back")
 
 
-def redo() -> None:
+def redo(state: State) -> None:
     """Does the newest undone decision again."""
-    _after_time_travel(services.redo(str(get().run)), "redo")
+    _show_change(state, services.redo(str(state.run)), "Nothing to redo.", "Did again")
 
 
-def revert(seq: int) -> None:
+def revert(state: State, seq: int) -> None:
     """Takes back one event of the history; later ones stand."""
-    services.revert(str(get().run), seq)
-    get().say(f"Took back decision {seq}; later ones stand.")
+    services.revert(str(state.run), seq)
+    state.say(f"Took back decision {seq}; later ones stand.")
 
 
 # ---- news from the components ------------------------------------------------------------------------------------
 
-ACTIONS = {
-    "a": accept, "e": start_edit, "x": reject, "s": lambda: move(1), "j": lambda: move(1), "k": lambda: move(-1),
-    "undo": undo, "redo": redo,
+ACTIONS: dict[str, Callable[[State], None]] = {
+    "a": accept, "e": lambda state: state.edit(True), "x": reject, "s": lambda state: move(state, 1),
+    "j": lambda state: move(state, 1), "k": lambda state: move(state, -1), "undo": undo, "redo": redo,
 }  # fmt: skip
 
 
-def on_keys() -> None:
-    """Acts upon every press since the last time, in order."""
-    for key in get().fresh_keys(st.session_state["keys"].get("pressed")):
-        ACTIONS[key]()
+def hear(state: State) -> None:
+    """Acts upon everything the components have said since the last time, each thing once."""
+    keys, at_map, at_queue = (st.session_state.get(name) or {} for name in ("keys", "map", "queue"))
+    for seq, key in state.fresh_keys(keys.get("pressed")):
+        state.key_seq = seq
+        ACTIONS[key](state)
+    state.webgl = state.webgl and not at_map.get("unsupported", False)
+    for source, news, act in (
+        ("selection", at_map.get("selection"), _lasso),
+        ("map", at_map.get("picked"), lambda state, news: look_at_row(state, int(news["id"]))),
+        ("queue", at_queue.get("picked"), _queue_picked),
+        ("sorted", at_queue.get("sorted"), lambda state, news: state.order(str(news["by"]))),
+    ):
+        if news and state.fresh(source, int(news["seq"])):
+            act(state, news)
 
 
-def on_selection() -> None:
-    """The lasso."""
-    news, state = st.session_state["map"].get("selection"), get()
-    if not news or not state.fresh("map_selection", int(news["seq"])):
-        return
-    state_run = services.book(str(state.run))
-    if news["token"] != state.token:
-        return
-    at = components.unpack_bits(news["bits"], len(state_run.diagnosis)) if news["n"] else np.array([], int)
-    state.select(state_run.row_ids[at])
+def _lasso(state: State, news: dict[str, Any]) -> None:
+    book = services.book(str(state.run))
+    if news["run"] == book.name and news["token"] == state.token:
+        at = components.unpack_bits(news["bits"], len(book.diagnosis)) if news["n"] else np.array([], int)
+        state.select(book.row_ids[at])
 
 
-def on_picked() -> None:
-    """A click on the map."""
-    news, (state, book, codes) = st.session_state["map"].get("picked"), _open()
-    if news and state.fresh("map_picked", int(news["seq"])):
-        look_at_row(state, book, codes, int(news["id"]))
+def _queue_picked(state: State, news: dict[str, Any]) -> None:
+    book = services.book(str(state.run))
+    look_at_position(state, book, book.patch_at.get(int(news["id"])))
 
 
-def on_queue_picked() -> None:
-    """A click on a line of the queue."""
-    news, state = st.session_state["queue"].get("picked"), get()
-    if news and state.fresh("queue_picked", int(news["seq"])):
-        book = services.book(str(state.run))
-        look_at_position(state, book, book.patch_at.get(int(news["id"])))
-
-
-def on_sorted() -> None:
-    """A click on a header of the queue."""
-    news, state = st.session_state["queue"].get("sorted"), get()
-    if news and state.fresh("queue_sorted", int(news["seq"])):
-        state.order(str(news["by"]))
-
-
-def on_unsupported() -> None:
-    """The browser has no WebGL2."""
-    get().webgl = not st.session_state["map"].get("unsupported", False)
+def is_decision(event: Event) -> bool:
+    """Whether an event decides something (and may be taken back by hand)."""
+    return event.kind not in (DecisionKind.REVERT, DecisionKind.NOTE)

@@ -32,10 +32,10 @@ def inspector(state: State, book: Book, codes: np.ndarray) -> None:
         if patch is None:
             st.html(f'<div class="dx-why">{texts.ROW_WITHOUT_SUGGESTION}</div>')
         elif state.editing:
-            edit_form(book, patch)
+            edit_form(state, book, patch)
         else:
             suggestion(patch)
-    decide_buttons(patch is not None)
+    decide_buttons(state, patch is not None)
     st.segmented_control(
         "Evidence", PANELS, default=state.panel, required=True, key="w_panel", on_change=keep(state, "panel", "w_panel"),
         label_visibility="collapsed", width="stretch",
@@ -77,7 +77,7 @@ def suggestion(patch: pd.Series) -> None:
     )
 
 
-def edit_form(book: Book, patch: pd.Series) -> None:
+def edit_form(state: State, book: Book, patch: pd.Series) -> None:
     """The field for an own value; Enter saves. A label is chosen among the classes."""
     start = str(patch["new"])
     with st.container(key="edit_box"), st.form("edit", border=False, enter_to_submit=True):
@@ -92,26 +92,26 @@ def edit_form(book: Book, patch: pd.Series) -> None:
         dropped = drop.form_submit_button("Leave row out", key="edit_drop", width="stretch")
         cancelled = cancel.form_submit_button("Cancel", key="edit_cancel", width="stretch")
     if saved:
-        deciding.save_edit(str(value))
+        deciding.save_edit(state, str(value))
     elif dropped:
-        deciding.drop_row()
+        deciding.drop_row(state)
     elif cancelled:
-        deciding.stop_edit()
+        state.edit(False)
     if saved or dropped or cancelled:
         st.rerun()
 
 
-def decide_buttons(enabled: bool) -> None:
+def decide_buttons(state: State, enabled: bool) -> None:
     """Accept, edit, reject."""
     places = st.columns(3, gap="small")
-    for place, (word, key, act) in zip(
+    for place, (word, key) in zip(
         places,
-        (("Accept", "A", deciding.accept), ("Edit", "E", deciding.start_edit), ("Reject", "X", deciding.reject)),
+        (("Accept", "A"), ("Edit", "E"), ("Reject", "X")),
         strict=True,
     ):
         place.button(
             f"{word} :gray[{key}]" if word != "Accept" else f"{word} {key}", type="primary" if word == "Accept" else "secondary",
-            key=word.lower(), on_click=act, disabled=not enabled, width="stretch", help=f"Key {key}",
+            key=word.lower(), on_click=deciding.ACTIONS[key.lower()], args=(state,), disabled=not enabled, width="stretch", help=f"Key {key}",
         )  # fmt: skip
 
 

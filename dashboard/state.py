@@ -156,15 +156,13 @@ class State:
         self.seen[source] = seq
         return True
 
-    def fresh_keys(self, pressed: dict[str, Any] | None) -> list[str]:
-        """The presses not yet acted upon, oldest first."""
+    def fresh_keys(self, pressed: dict[str, Any] | None) -> list[tuple[int, str]]:
+        """(sequence number, key) of the presses not yet acted upon, oldest first; who acts sets key_seq."""
         if not pressed:
             return []
         if pressed["nonce"] != self.key_nonce:
             self.key_nonce, self.key_seq = pressed["nonce"], 0
-        keys = [(int(seq), str(key)) for seq, key in pressed["queue"] if seq > self.key_seq]
-        self.key_seq = max([self.key_seq, *(seq for seq, _ in keys)])
-        return [key for _, key in keys]
+        return [(int(seq), str(key)) for seq, key in pressed["queue"] if seq > self.key_seq]
 
 
 def get() -> State:

@@ -125,13 +125,13 @@ def top_bar(state: State, codes: np.ndarray) -> None:
     bar, undo, redo, more, _ = st.columns([5.6, 1, 1, 1.2, 0.3], gap="small", vertical_alignment="center")
     with bar:
         progress_bar(codes, state.message)
-    undo.button("Undo", icon=":material/undo:", on_click=deciding.undo, key="undo", help="Z", width="stretch")
-    redo.button("Redo", icon=":material/redo:", on_click=deciding.redo, key="redo", help="Shift+Z or Y", width="stretch")
+    undo.button("Undo", icon=":material/undo:", on_click=deciding.undo, args=(state,), key="undo", help="Z", width="stretch")
+    redo.button("Redo", icon=":material/redo:", on_click=deciding.redo, args=(state,), key="redo", help="Shift+Z or Y", width="stretch")
     with more.popover("History", icon=":material/history:", key="history", width="stretch"):
-        history(services.events(str(state.run)))
+        history(state, services.events(str(state.run)))
 
 
-def history(events: list[Event]) -> None:
+def history(state: State, events: list[Event]) -> None:
     """The log in sentences, newest first, each with a button that takes it back and keeps the later ones."""
     st.caption(texts.KEYS_HELP)
     if not events:
@@ -142,8 +142,8 @@ def history(events: list[Event]) -> None:
         for event in events[::-1][:HISTORY_LINES]:
             words, button = st.columns([4, 1.2], gap="small", vertical_alignment="center")
             words.markdown(event_words(event) + (" :gray[· taken back]" if event.seq in dead else ""))
-            if event.kind is not DecisionKind.REVERT and event.seq not in dead:
-                button.button("Revert", key=f"revert_{event.seq}", on_click=deciding.revert, args=(event.seq,), width="stretch")
+            if deciding.is_decision(event) and event.seq not in dead:
+                button.button("Revert", key=f"revert_{event.seq}", on_click=deciding.revert, args=(state, event.seq), width="stretch")
 
 
 def live_reverts(events: list[Event]) -> list[Event]:
@@ -227,10 +227,7 @@ def draw_map(state: State, book: Book, codes: np.ndarray, xy: tuple[np.ndarray, 
         "bits": components.pack_bits(selected) if selected is not None else "",
     }  # fmt: skip
     components.feed(components.pack_positions(version, *xy, book.row_ids))
-    components.scatter(
-        components.pack_colours(head, view.colour, marks), MAP_HEIGHT,
-        deciding.on_selection, deciding.on_picked, deciding.on_unsupported,
-    )  # fmt: skip
+    components.scatter(components.pack_colours(head, view.colour, marks), MAP_HEIGHT)
 
 
 # ---- the queue ---------------------------------------------------------------------------------------------------
@@ -249,8 +246,7 @@ def draw_queue(state: State, book: Book, codes: np.ndarray, order: np.ndarray) -
         {
             "height": QUEUE_HEIGHT, "lines": review.lines(book, codes, shown), "current": state.patch, "sort": state.sort,
             "up": state.ascending, "empty": nothing,
-        },
-        deciding.on_queue_picked, deciding.on_sorted,
+        }
     )  # fmt: skip
 
 
@@ -268,7 +264,7 @@ def bulk(state: State, book: Book, codes: np.ndarray, order: np.ndarray) -> None
         for verb in ("accept", "reject"):
             st.button(
                 texts.bulk_label(verb.capitalize(), len(ids), n_rows, kinds), key=f"bulk_{verb}", disabled=not ids, width="stretch",
-                type="primary" if verb == "accept" else "secondary", on_click=deciding.decide_many, args=(verb, ids, query),
+                type="primary" if verb == "accept" else "secondary", on_click=deciding.decide_many, args=(state, verb, ids, query),
             )  # fmt: skip
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import json
 import struct
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ import numpy as np
 import streamlit as st
 
 HERE = Path(__file__).parent
-Callback = Callable[[], None]
 
 
 def _source(name: str) -> str:
@@ -57,24 +55,28 @@ def unpack_bits(text: str, n: int) -> np.ndarray:
     return np.flatnonzero(bits)
 
 
+def _nothing() -> None:
+    """What the components say is read by deciding.hear at the top of the script, so that no press is lost."""
+
+
 def feed(positions: bytes) -> None:
     """Sends the positions; draws nothing."""
     _feed(key="map_feed", data=positions, height=1)
 
 
-def scatter(colours: bytes, height: int, on_selection: Callback, on_picked: Callback, on_unsupported: Callback) -> None:
-    """The map itself. Its news stand in st.session_state["map"] when a callback runs."""
+def scatter(colours: bytes, height: int) -> None:
+    """The map itself. Its news stand in st.session_state["map"]: selection, picked, unsupported."""
     _map(
         key="map", data=colours, height=height,
-        on_selection_change=on_selection, on_picked_change=on_picked, on_unsupported_change=on_unsupported,
+        on_selection_change=_nothing, on_picked_change=_nothing, on_unsupported_change=_nothing,
     )  # fmt: skip
 
 
-def queue(data: dict[str, Any], on_picked: Callback, on_sorted: Callback) -> None:
-    """One page of the queue. Its news stand in st.session_state["queue"] when a callback runs."""
-    _queue(key="queue", data=data, height=data["height"], on_picked_change=on_picked, on_sorted_change=on_sorted)
+def queue(data: dict[str, Any]) -> None:
+    """One page of the queue. Its news stand in st.session_state["queue"]: picked, sorted."""
+    _queue(key="queue", data=data, height=data["height"], on_picked_change=_nothing, on_sorted_change=_nothing)
 
 
-def keys(focus: str, on_pressed: Callback) -> None:
+def keys(focus: str) -> None:
     """Listens to the keys of the review; focus: a new text puts the focus into the field of the edit."""
-    _keys(key="keys", data={"focus": focus}, height=1, on_pressed_change=on_pressed)
+    _keys(key="keys", data={"focus": focus}, height=1, on_pressed_change=_nothing)

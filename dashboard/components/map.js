@@ -205,8 +205,12 @@ class DemixMap {
   colours() {
     if (!this.head) return;
     const dark = this.dark();
-    const entries = this.head.ramp || this.head.legend.map((item) => (dark && item.dark) || item.colour);
+    const entries = this.head.ramp ? this.ramp() : this.head.legend.map((item) => (dark && item.dark) || item.colour);
     this.points.paint(entries, dark ? "#8b8b86" : "#9a9a94");
+  }
+  ramp() {                                   // high values stand out from the ground: dark on light, light on dark
+    const ramp = this.head.ramp.slice(0, 255);
+    return [...(this.dark() ? ramp : ramp.reverse()), this.head.ramp[255]];
   }
   dark() {
     const [r, g, b] = getComputedStyle(this.root).backgroundColor.match(/[\d.]+/g).map(Number);
@@ -316,7 +320,7 @@ class DemixMap {
     this.describe();
     this.request();
     this.seq += 1;
-    this.emit("selection", { seq: this.seq, token: this.token, feed: this.feedVersion, n, bits: n ? pack(chosen) : "" });
+    this.emit("selection", { seq: this.seq, token: this.token, run: this.run, n, bits: n ? pack(chosen) : "" });
   }
   clear() { if (this.any) this.choose(new Uint8Array(this.n)); }
   nearest(px, py, reach = 12) {
@@ -394,7 +398,7 @@ class DemixMap {
     if (at < 0) return;
     this.seq += 1;
     this.head.current = at;
-    this.emit("picked", { seq: this.seq, feed: this.feedVersion, id: this.ids[at] });
+    this.emit("picked", { seq: this.seq, id: this.ids[at] });
   }
   hover(px, py) {
     const at = this.nearest(px, py);
@@ -453,7 +457,7 @@ class DemixMap {
   }
   describeRamp() {
     const box = element("div", "ramp", this.legend);
-    const stops = this.head.ramp.filter((_, i) => i % 15 === 0).join(",");
+    const stops = this.ramp().filter((_, i) => i < 255 && i % 15 === 0).join(",");
     element("span", "", box).textContent = this.head.title;
     element("small", "", box).textContent = this.head.low;
     element("i", "", box).style.background = `linear-gradient(90deg, ${stops})`;

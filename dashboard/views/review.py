@@ -14,13 +14,14 @@ if not services.is_done(state.run):
     st.page_link("views/data.py", label="Choose data", icon=":material/table_view:")
     st.stop()
 run = str(state.run)
+deciding.hear(state)
 book, codes = services.book(run), services.codes(run)
 order = deciding.queue_of(state, book, codes)
 if state.row is None and len(order):
     deciding.look_at_position(state, book, int(order[0]))
 
 widgets.filter_form(state, book)
-components.keys(f"edit {state.edits}" if state.editing else "", deciding.on_keys)
+components.keys(f"edit {state.edits}" if state.editing else "")
 with st.container(key="review_page", gap="small"):
     widgets.top_bar(state, codes)
     widgets.intro(state)
