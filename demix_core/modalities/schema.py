@@ -1,0 +1,179 @@
+"""Finds what each column holds, which one is the target, and the task; says what was odd in plain sentences."""
+
+from __future__ import annotations
+
+import difflib
+import re
+
+import numpy as np
+import pandas as pd
+
+from demix_core.columns import datetime_format, is_missing, to_datetime, to_numeric, to_text
+from demix_core.errors import InputError
+from demix_core.settings import LoadSettings
+from demix_core.types import Column, ColumnKind, Schema, Task
+
+TARGET_NAMES = ("target", "label", "labels", "class", "y", "outcome", "income", "survived", "cnt")
+MAX_CLASSES = 100
+FEW_VALUES = 20
+"""A numeric target with more distinct values than this is a regression."""
+BOOLEAN_PAIRS = frozenset(
+    frozenset(p) for p in (("0", "1"), ("yes", "no"), ("true", "false"), ("t", "f"), ("y", "n"), ("0.0", "1.0"))
+)
+IDENTIFIER_NAME = re.compile(r"(^|[_\s.-])(id|uuid|guid|index|key|instant|rownames?)$|[a-z]Id$|ID$|^unnamed", re.IGNORECASE)
+PARSED_SHARE = 0.95
+"""Share of the present cells that must be numbers (or times) for the column to be numeric (or a datetime)."""
+MANY_CATEGORIES = 1000
+
+
+def infer_schema(frame: pd.DataFrame, settings: LoadSettings) -> tuple[Schema, tuple[str, ...]]:
+    """The schema of a raw frame, and notes on what was odd but does not stop a run.
+
+    InputError: the target is not there, constant or has too many classes, or no usable feature is left.
+    """
+    target = find_target(frame, settings.target)
+    _known_columns(frame, settings)
+    task = _task(frame[target], settings.task)
+    notes: list[str] = []
+    columns: list[Column] = []
+    for name in frame.columns:
+        kind, note = _kind(frame[name]) if name != target else (_target_kind(frame[name], task), "")
+        if name in settings.kinds:
+            kind, note = ColumnKind(settings.kinds[name]), ""
+        columns.append(Column(str(name), kind))
+        if note:
+            notes.append(note)
+    schema = Schema(tuple(columns), target, task, _classes(frame[target]) if task is Task.CLASSIFICATION else ())
+    if not schema.features:
+        raise InputError("No column is left to learn from: all are constant, empty or identifiers; set a kind by hand.")
+    return schema, tuple(notes + _target_notes(frame[target], task))
+
+
+def find_target(frame: pd.DataFrame, wanted: str) -> str:
+    """The column asked for, else the best-named one, else the last. InputError names close matches."""
+    names = [str(c) for c in frame.columns]
+    if not wanted:
+        by_name = {n.strip().lower(): n for n in reversed(names)}
+        return next((by_name[n] for n in TARGET_NAMES if n in by_name), names[-1])
+    if wanted not in names:
+        close = difflib.get_close_matches(wanted, names, n=3) or names[:10]
+        raise InputError(f"There is no column '{wanted}'; name the target as one of {', '.join(close)}.")
+    return wanted
+
+
+def target_rows(frame: pd.DataFrame, schema: Schema) -> np.ndarray:
+    """bool [n]: rows whose target can be used (present; a number where the task is a regression)."""
+    series = frame[schema.target]
+    if schema.task is Task.REGRESSION:
+        return np.isfinite(to_numeric(series))
+    return ~is_missing(series)
+
+
+def labels(series: pd.Series) -> np.ndarray:
+    """object [n]: stripped label texts, "" where missing."""
+    texts = to_text(series)
+    return np.array([t.strip() for t in texts], dtype=object)
+
+
+def _known_columns(frame: pd.DataFrame, settings: LoadSettings) -> None:
+    for name, kind in settings.kinds.items():
+        if name not in frame.columns:
+            raise InputError(f"A kind was given for '{name}', but there is no such column; check the name.")
+        if kind not in set(ColumnKind):
+            raise InputError(f"'{kind}' is no kind of column; choose one of {', '.join(ColumnKind)}.")
+
+
+def _task(series: pd.Series, wanted: str) -> Task:
+    present = ~is_missing(series)
+    if not present.any():
+        raise InputError(f"The target '{series.name}' has no value in any row; choose another target.")
+    values = to_numeric(series)[present]
+    distinct = len(np.unique(labels(series)[present]))
+    if distinct < 2:
+        raise InputError(f"The target '{series.name}' has the same value in every row; choose another target.")
+    numeric = float(np.isfinite(values).mean()) >= PARSED_SHARE
+    if wanted == Task.REGRESSION or (wanted == "auto" and numeric and distinct > FEW_VALUES):
+        if not numeric:
+            raise InputError(f"The target '{series.name}' is not numeric, so it can't be a regression; set the task.")
+        return Task.REGRESSION
+    if distinct > MAX_CLASSES:
+        raise InputError(
+            f"The target '{series.name}' has {distinct} classes, more than {MAX_CLASSES}; "
+            "choose another target, or regression if it is a number."
+        )
+    return Task.CLASSIFICATION
+
+
+def _target_kind(series: pd.Series, task: Task) -> ColumnKind:
+    if task is Task.REGRESSION:
+        return ColumnKind.NUMERIC
+    return ColumnKind.BOOLEAN if _boolean(labels(series)) else ColumnKind.CATEGORICAL
+
+
+def _classes(series: pd.Series) -> tuple[str, ...]:
+    found = [t for t in pd.unique(labels(series)) if t]
+    numbers = to_numeric(pd.Series(found, dtype="str"))
+    if np.isfinite(numbers).all():
+        return tuple(found[i] for i in np.argsort(numbers, kind="stable"))
+    return tuple(sorted(found))
+
+
+def _target_notes(series: pd.Series, task: Task) -> list[str]:
+    values = to_numeric(series) if task is Task.REGRESSION else None
+    bad = int((is_missing(series) if values is None else ~np.isfinite(values)).sum())
+    notes = [f"{bad} rows have no usable target '{series.name}' and are left out."] if bad else []
+    if task is Task.CLASSIFICATION:
+        counts = pd.Series([t for t in labels(series) if t]).value_counts()
+        single = [str(name) for name, count in counts.items() if count < 2]
+        if single:
+            notes.append(f"Only one row each has the label {', '.join(single[:5])}; such rows stay out of validation.")
+    return notes
+
+
+def _boolean(texts: np.ndarray) -> bool:
+    return frozenset(t.strip().lower() for t in pd.unique(texts) if t) in BOOLEAN_PAIRS
+
+
+def _kind(series: pd.Series) -> tuple[ColumnKind, str]:
+    name = series.name
+    texts = to_text(series)
+    present = ~is_missing(series)
+    distinct = pd.unique(texts[present])
+    if len(distinct) == 0:
+        return ColumnKind.IGNORE, f"Column '{name}' is empty and is ignored."
+    if len(distinct) == 1:
+        return ColumnKind.IGNORE, f"Column '{name}' has the same value in every row and is ignored."
+    if _boolean(distinct) or pd.api.types.is_bool_dtype(series):
+        return ColumnKind.BOOLEAN, ""
+    values = to_numeric(series)[present]
+    if float(np.isfinite(values).mean()) >= PARSED_SHARE:
+        return _numeric_kind(str(name), values, len(distinct))
+    times = to_datetime(series) if pd.api.types.is_datetime64_any_dtype(series) or datetime_format(series) else None
+    if times is not None and float(np.isfinite(times[present]).mean()) >= PARSED_SHARE:
+        return ColumnKind.DATETIME, ""
+    return _text_kind(str(name), distinct, int(present.sum()))
+
+
+def _numeric_kind(name: str, values: np.ndarray, distinct: int) -> tuple[ColumnKind, str]:
+    n = len(values)
+    whole = bool(np.isfinite(values).all() and (values == np.floor(values)).all())
+    sequence = whole and distinct == n and n > FEW_VALUES and float(np.ptp(values)) == n - 1
+    named = whole and distinct == n and n > FEW_VALUES and bool(IDENTIFIER_NAME.search(name))
+    if sequence or named:
+        return ColumnKind.IGNORE, f"Column '{name}' looks like a row number or identifier and is ignored."
+    infinite = int((~np.isfinite(values)).sum())
+    note = f"{infinite} cells of the numeric column '{name}' are no finite number and count as missing."
+    return ColumnKind.NUMERIC, note if infinite else ""
+
+
+def _text_kind(name: str, distinct: np.ndarray, present: int) -> tuple[ColumnKind, str]:
+    share = len(distinct) / present
+    words = float(np.mean([t.count(" ") for t in distinct[:2000]]))
+    if share > 0.5 and len(distinct) > FEW_VALUES and words >= 2:
+        return ColumnKind.TEXT, ""
+    if share == 1 and len(distinct) > FEW_VALUES:
+        return ColumnKind.IGNORE, f"Every row has its own '{name}', so it is taken for an identifier and ignored."
+    if len(distinct) > MANY_CATEGORIES:
+        note = f"Column '{name}' has {len(distinct):,} different values and is read as text; set its kind to change that."
+        return ColumnKind.TEXT, note
+    return ColumnKind.CATEGORICAL, ""

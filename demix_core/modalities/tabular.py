@@ -1,0 +1,9 @@
+"""The tabular modality under one name: its schema, its loading and its encoder."""
+
+from __future__ import annotations
+
+from demix_core.modalities.base import load
+from demix_core.modalities.encoder import TabularEncoder
+from demix_core.modalities.schema import infer_schema
+
+__all__ = ["TabularEncoder", "infer_schema", "load"]
