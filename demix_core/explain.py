@@ -181,8 +181,9 @@ class Explainer:
     @cached_property
     def _reasons(self) -> dict[tuple[int, str], list[str]]:
         reasons: dict[tuple[int, str], list[str]] = {}
-        for patch in self.run.patches().itertuples():
-            reasons.setdefault((int(patch.row_id), str(patch.error_type)), []).append(str(patch.reason))
+        patches = self.run.patches()
+        for row_id, kind, reason in zip(patches["row_id"], patches["error_type"], patches["reason"], strict=True):
+            reasons.setdefault((int(row_id), str(kind)), []).append(str(reason))
         return reasons
 
     # ---- one row ------------------------------------------------------------------------------------------

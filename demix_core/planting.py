@@ -80,5 +80,5 @@ def write_frame(frame: pd.DataFrame, path: Path, like: TableFile) -> None:
     if path.suffix.lower() in (".parquet", ".pq"):
         write_file(path, lambda p: frame.to_parquet(p, index=False))
         return
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else getattr(like.dialect, "delimiter", ",")
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else like.dialect.delimiter
     write_file(path, lambda p: frame.to_csv(p, index=False, sep=delimiter, encoding="utf-8"))

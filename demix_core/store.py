@@ -202,7 +202,7 @@ class Run:
     def manifest(self) -> Manifest:
         """What the run is made of."""
         data = self._json("manifest.json")
-        version = data.get("schema_version")
+        version = data.get("schema_version") if isinstance(data, dict) else None
         if version != SCHEMA_VERSION:
             raise RunError(
                 f"The run in '{self.path}' was written by another version (its format is {version}, this version "
@@ -350,7 +350,7 @@ class Run:
             yield
         except FileNotFoundError as error:
             raise RunError(f"'{name}' is missing in the run folder '{self.path}'; diagnose the table again.") from error
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise RunError(f"'{name}' in the run folder '{self.path}' is damaged; diagnose the table again.") from error
 
 

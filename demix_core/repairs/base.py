@@ -62,7 +62,7 @@ class Evidence:
 
     def cell(self, row: int, column: str) -> str:
         """The text of one cell; row: position in frame."""
-        return str(self.frame.iat[row, self.frame.columns.get_loc(column)])
+        return str(self.frame[column].iat[row])
 
     def likely(self) -> np.ndarray:
         """The mean of the model's and the out-of-fold predictions, float [N, K] (regression: [N, 1])."""

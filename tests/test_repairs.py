@@ -1,0 +1,166 @@
+"""What the repairs suggest, and what they decline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from demix_core.repairs.base import REPAIRS, Declined, Evidence, Proposal, suggest
+from demix_core.repairs.impute import FLOOR, MOST, SHARE, suspect_cells
+from demix_core.types import Action, Column, ColumnKind, ErrorType, Schema, Task
+
+CLASSES = ("a", "b", "c", "d", "e")
+KINDS = list(ErrorType)
+
+
+@dataclass(frozen=True)
+class Rule:
+    condition: str
+    target: str
+    strength: float
+
+
+def evidence(n: int = 4, task: Task = Task.CLASSIFICATION, seed: int = 0) -> Evidence:
+    """n rows of one number and one category."""
+    r = np.random.default_rng(seed)
+    target = Column("y", ColumnKind.CATEGORICAL if task is Task.CLASSIFICATION else ColumnKind.NUMERIC)
+    columns = (
+        Column("hours", ColumnKind.NUMERIC),
+        Column("id", ColumnKind.IGNORE),
+        Column("job", ColumnKind.CATEGORICAL),
+        target,
+    )
+    classes = CLASSES if task is Task.CLASSIFICATION else ()
+    given = r.integers(0, 5, n) if classes else r.normal(100, 10, n)
+    labels = [CLASSES[k] for k in given] if classes else [f"{v:.1f}" for v in given]
+    frame = pd.DataFrame(
+        {"hours": ["999"] * n, "id": ["x"] * n, "job": ["Privat"] * n, "y": labels}, index=np.arange(n) * 10
+    )
+    p = r.dirichlet(np.ones(5), n) if classes else r.normal(100, 10, (n, 1))
+    q = r.dirichlet(np.ones(5), n) if classes else r.normal(100, 10, (n, 1))
+    return Evidence(
+        frame, Schema(columns, "y", task, classes), np.full((n, 3), 0.8, np.float32), given, p, q, 5.0,
+        np.tile(np.array([6.0, 4.0], np.float32), (n, 1)), np.tile(np.array(["40", "Private"], object), (n, 1)),
+        np.zeros(n, int), (Rule("race = Black", ">50K", 0.41),),
+        (lambda k: CLASSES[int(k)]) if classes else (lambda v: f"{v:.1f}"),
+    )  # fmt: skip
+
+
+def propose(name: str, given_evidence: Evidence, row: int = 0) -> list[Proposal] | Declined:
+    return REPAIRS[name].propose(given_evidence, row)
+
+
+def test_each_type_has_exactly_one_repair_and_none_drops() -> None:
+    assert sorted(r.error_type for _, r in REPAIRS.items()) == sorted(ErrorType)
+    assert Action.DROP not in {r.action for _, r in REPAIRS.items()}
+
+
+@given(
+    p=hnp.arrays(np.float64, (2, 5), elements=st.floats(1e-6, 1.0)),
+    label=st.integers(0, 4),
+)
+def test_relabel_takes_the_likeliest_other_class(p: np.ndarray, label: int) -> None:
+    p = p / p.sum(1, keepdims=True)
+    known = replace(evidence(1), given=np.array([label]), model=p[:1], out_of_fold=p[1:])
+    known.frame["y"] = [CLASSES[label]]
+    (proposal,) = propose("relabel", known)
+    mean = p.mean(0)
+    others = [k for k in range(5) if k != label]
+    assert mean[CLASSES.index(proposal.new)] == pytest.approx(max(mean[k] for k in others))
+    assert proposal.new != proposal.old == CLASSES[label]
+    assert 0 < proposal.certainty <= 1
+    assert proposal.certainty == pytest.approx(mean[CLASSES.index(proposal.new)] / (1 - mean[label]))
+    assert f"{mean[CLASSES.index(proposal.new)]:.2f}" in proposal.reason
+
+
+def test_relabel_says_when_the_given_class_is_not_among_the_likely_ones() -> None:
+    p = np.array([[0.05, 0.5, 0.25, 0.15, 0.05]])
+    known = replace(evidence(1), given=np.array([0]), model=p, out_of_fold=p)
+    known.frame["y"] = ["a"]
+    (proposal,) = propose("relabel", known)
+    assert proposal.reason == (
+        "Given 'a', but rows like this one are 'b' with probability 0.50. 'a' is not among the 3 most likely classes."
+    )
+    kept = replace(known, given=np.array([1]))
+    kept.frame["y"] = ["b"]
+    (proposal,) = propose("relabel", kept)
+    assert "behaves like a wrong one" in proposal.reason and "not among" not in proposal.reason
+
+
+def test_relabel_of_a_number_is_the_out_of_fold_prediction_in_the_files_form() -> None:
+    known = replace(evidence(1, Task.REGRESSION), given=np.array([812.0]), out_of_fold=np.array([[310.04]]))
+    known.frame["y"] = ["812.0"]
+    (proposal,) = propose("relabel", known)
+    assert (proposal.column, proposal.old, proposal.new) == ("y", "812.0", "310.0")
+    assert proposal.certainty > 0.999
+    same = replace(known, out_of_fold=np.array([[812.04]]))
+    assert isinstance(propose("relabel", same), Declined)
+
+
+@given(hnp.arrays(np.float32, st.integers(0, 12), elements=st.floats(-5, 30, width=32)))
+def test_suspect_cells_by_their_definition(surprise: np.ndarray) -> None:
+    found = suspect_cells(surprise)
+    assert len(found) <= MOST and len(set(found)) == len(found)
+    if not len(surprise) or surprise.max() <= 0:
+        assert found == []
+        return
+    top = surprise.max()
+    assert surprise[found[0]] == top
+    wanted = [s for s in np.sort(surprise)[::-1][1:MOST] if s >= max(FLOOR, SHARE * top)]
+    assert [float(surprise[j]) for j in found[1:]] == [float(s) for s in wanted]
+
+
+def test_impute_names_column_value_and_how_unusual() -> None:
+    first, second = propose("impute", evidence())
+    assert (first.column, first.old, first.new) == ("hours", "999", "40")
+    assert (
+        first.reason
+        == "hours = 999 is 400 times less likely than usual beside the other cells, which suggest about 40."
+    )
+    assert (second.column, second.new) == ("job", "Private")
+    assert "job = 'Privat'" in second.reason and "'Private'" in second.reason
+    assert first.certainty > second.certainty
+
+
+def test_impute_declines_without_a_suspect_or_a_better_value() -> None:
+    known = evidence()
+    assert isinstance(propose("impute", replace(known, surprise=np.zeros((4, 2)))), Declined)
+    nothing = np.array([["999", ""]] * 4, object)
+    assert isinstance(propose("impute", replace(known, suggestion=nothing)), Declined)
+
+
+def test_reweight_names_the_shortcut() -> None:
+    (proposal,) = propose("reweight", evidence())
+    assert (proposal.column, proposal.old, proposal.new) == (None, "1", "2")
+    assert "race = Black ↔ >50K" in proposal.reason and "0.41" in proposal.reason
+    (unnamed,) = propose("reweight", replace(evidence(), against=np.full(4, -1)))
+    assert "↔" not in unnamed.reason
+
+
+@given(flags=hnp.arrays(bool, (6, 3)), seed=st.integers(0, 5), task=st.sampled_from(list(Task)))
+def test_suggestions_are_numbered_by_row_then_type_and_cover_every_flag(
+    flags: np.ndarray, seed: int, task: Task
+) -> None:
+    known = evidence(6, task, seed)
+    made = suggest(known, flags)
+    assert [p.patch_id for p in made.patches] == list(range(len(made.patches)))
+    order = [(p.row_id, KINDS.index(p.error_type)) for p in made.patches]
+    assert order == sorted(order)
+    answered = set(order) | {(row, KINDS.index(kind)) for row, kind, _ in made.declined}
+    assert answered == {(int(i) * 10, int(k)) for i, k in zip(*np.nonzero(flags), strict=True)}
+    assert all(0 <= p.confidence <= 0.8 + 1e-6 for p in made.patches), "never surer than the type itself"
+    assert all(p.new != p.old and p.reason.endswith(".") for p in made.patches)
+
+
+def test_proposers_change_nothing() -> None:
+    known = evidence()
+    before = known.frame.copy(), known.surprise.copy(), known.model.copy()
+    suggest(known, np.ones((4, 3), bool))
+    pd.testing.assert_frame_equal(known.frame, before[0])
+    assert np.array_equal(known.surprise, before[1]) and np.array_equal(known.model, before[2])
