@@ -1,0 +1,227 @@
+"""The append-only log of what the person decided; the state of a review is the replay of its live events.
+
+An event is on disk (WAL, synchronous=FULL) before its method returns. An event is live unless a live event reverts
+it, so any event can be taken back without losing later ones.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DatabaseError, OperationalError
+
+from demix_core.errors import RunError, StorageError
+from demix_core.store import write_file
+from demix_core.types import DecisionKind, Event
+
+FORMAT = "demix-decisions"
+VERSION = 1
+BUSY_SECONDS = 30
+_META = sa.MetaData()
+_EVENTS = sa.Table(
+    "events", _META,
+    sa.Column("seq", sa.Integer, primary_key=True), sa.Column("time", sa.Text, nullable=False),
+    sa.Column("reviewer", sa.Text, nullable=False), sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("patch_ids", sa.Text, nullable=False), sa.Column("value", sa.Text),
+    sa.Column("reason", sa.Text, nullable=False), sa.Column("query", sa.Text, nullable=False),
+    sa.Column("reverts", sa.Integer),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class PatchState:
+    """What stands for one patch: ACCEPT, EDIT (with its value) or REJECT, and the event that says so."""
+
+    kind: DecisionKind
+    value: str | None
+    seq: int
+
+
+class DecisionLog:
+    """The log in one SQLite file. StorageError: it can't be written; RunError: it is damaged or an event is unknown."""
+
+    def __init__(self, url_or_path: str | Path) -> None:
+        text = str(url_or_path)
+        url = text if "://" in text else f"sqlite:///{text}"
+        self._engine = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
+        sa.event.listen(self._engine, "connect", _prepare)
+        try:
+            with self._engine.connect() as connection:
+                connection.execute(sa.schema.CreateTable(_EVENTS, if_not_exists=True))
+                connection.commit()
+        except DatabaseError as error:
+            raise _failure(text, error) from error
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        self._engine.dispose()
+
+    def accept(self, ids: Iterable[int], reviewer: str = "", reason: str = "", query: str = "") -> Event:
+        """Accepts patches as suggested; query: the filter that chose them, for a bulk decision."""
+        return self._add(DecisionKind.ACCEPT, ids, reviewer, reason=reason, query=query)
+
+    def reject(self, ids: Iterable[int], reviewer: str = "", reason: str = "", query: str = "") -> Event:
+        """Rejects patches."""
+        return self._add(DecisionKind.REJECT, ids, reviewer, reason=reason, query=query)
+
+    def edit(self, patch_id: int, value: str, reviewer: str = "", reason: str = "") -> Event:
+        """Takes the person's own value for the patch's cell, or types.DROP_VALUE to drop the row."""
+        return self._add(DecisionKind.EDIT, (patch_id,), reviewer, value=value, reason=reason)
+
+    def note(self, ids: Iterable[int], reviewer: str = "", reason: str = "") -> Event:
+        """A remark; changes no state."""
+        return self._add(DecisionKind.NOTE, ids, reviewer, reason=reason)
+
+    def revert(self, seq: int, reviewer: str = "", reason: str = "") -> Event:
+        """Takes back one live event and keeps the later ones. RunError: there is no such live event."""
+        event = self._append(lambda events: _reverting(events, seq, reviewer, reason))
+        assert event is not None
+        return event
+
+    def undo(self, reviewer: str = "") -> Event | None:
+        """Reverts the newest live decision; None when there is none."""
+
+        def newest(events: list[Event]) -> dict[str, Any] | None:
+            found = [e.seq for e in live(events) if e.reverts is None]
+            return _reverting(events, found[-1], reviewer, "undo") if found else None
+
+        return self._append(newest)
+
+    def redo(self, reviewer: str = "") -> Event | None:
+        """Takes back the newest revert that no decision has followed; None when there is none."""
+
+        def newest(events: list[Event]) -> dict[str, Any] | None:
+            last = max((e.seq for e in events if e.reverts is None), default=0)
+            reverts = {e.seq for e in events if e.reverts is not None}
+            found = [e.seq for e in live(events) if e.seq > last and e.seq in reverts and e.reverts not in reverts]
+            return _reverting(events, found[-1], reviewer, "redo") if found else None
+
+        return self._append(newest)
+
+    def events(self) -> list[Event]:
+        """The whole history, oldest first."""
+        try:
+            with self._engine.connect() as connection:
+                return _read(connection)
+        except DatabaseError as error:
+            raise _failure(str(self._engine.url.database), error) from error
+
+    def replay(self) -> dict[int, PatchState]:
+        """What stands for each patch that was decided."""
+        return replay(self.events())
+
+    def export_jsonl(self, path: Path, input_hash: str) -> None:
+        """Writes a header line with the hash of the input table, then one line per event. Atomic."""
+        header = {"format": FORMAT, "version": VERSION, "input_sha256": input_hash}
+        lines = [json.dumps(d, ensure_ascii=False) for d in (header, *map(asdict, self.events()))]
+        write_file(Path(path), lambda temporary: temporary.write_text("\n".join(lines) + "\n", "utf-8"), durable=True)
+
+    def import_jsonl(self, path: Path, input_hash: str) -> int:
+        """Appends the events of an export, all or none; returns their number. RunError: another input, or damaged."""
+        name = Path(path).name
+        try:
+            header, *rows = [json.loads(t) for t in Path(path).read_text("utf-8").split("\n") if t.strip()]
+            if header["format"] != FORMAT or header["version"] != VERSION:
+                raise RunError(f"{name} is no decision file of this version; export it again.")
+            events = [Event(**{**r, "kind": DecisionKind(r["kind"]), "patch_ids": tuple(r["patch_ids"])}) for r in rows]
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise RunError(f"{name} can't be read as decisions; export them again.") from error
+        if header["input_sha256"] != input_hash:
+            raise RunError(f"{name} was made for another table than this run's; use the decisions of the same input.")
+        self._append_all(events)
+        return len(events)
+
+    def _append_all(self, events: Sequence[Event]) -> None:
+        with self._engine.connect() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            new: dict[int | None, int | None] = {None: None}
+            for e in events:
+                row = _row(e.kind, e.patch_ids, e.reviewer, e.value, e.reason, e.query, new.get(e.reverts), e.time)
+                new[e.seq] = connection.execute(_EVENTS.insert().values(**row)).inserted_primary_key[0]
+            connection.commit()
+
+    def _add(self, kind: DecisionKind, ids: Iterable[int], reviewer: str, value: str | None = None,
+             reason: str = "", query: str = "") -> Event:  # fmt: skip
+        row = _row(kind, ids, reviewer, value, reason, query)
+        try:
+            with self._engine.connect() as connection:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                seq = connection.execute(_EVENTS.insert().values(**row)).inserted_primary_key[0]
+                connection.commit()
+        except OperationalError as error:
+            raise _failure(str(self._engine.url.database), error) from error
+        return _event({**row, "seq": seq})
+
+    def _append(self, choose: Any) -> Event | None:
+        """choose(events) -> row or None, under the write lock so that two writers can't take back the same event."""
+        try:
+            with self._engine.connect() as connection:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                row = choose(_read(connection))
+                if row is None:
+                    return None
+                seq = connection.execute(_EVENTS.insert().values(**row)).inserted_primary_key[0]
+                connection.commit()
+        except OperationalError as error:
+            raise _failure(str(self._engine.url.database), error) from error
+        return _event({**row, "seq": seq})
+
+
+def live(events: Sequence[Event]) -> list[Event]:
+    """The events that no live event reverts, oldest first."""
+    dead: set[int] = set()
+    for e in reversed(events):
+        if e.reverts is not None and e.seq not in dead:
+            dead.add(e.reverts)
+    return [e for e in events if e.seq not in dead]
+
+
+def replay(events: Sequence[Event]) -> dict[int, PatchState]:
+    """The newest live accept, edit or reject of each patch."""
+    states: dict[int, PatchState] = {}
+    for e in live(events):
+        if e.kind in (DecisionKind.ACCEPT, DecisionKind.EDIT, DecisionKind.REJECT):
+            states.update(dict.fromkeys(e.patch_ids, PatchState(e.kind, e.value, e.seq)))
+    return states
+
+
+def _reverting(events: Sequence[Event], seq: int, reviewer: str, reason: str) -> dict[str, Any]:
+    found = next((e for e in live(events) if e.seq == seq), None)
+    if found is None:
+        raise RunError(f"There is no standing decision {seq} to take back; look at the history.")
+    return _row(DecisionKind.REVERT, found.patch_ids, reviewer, None, reason, "", seq)
+
+
+def _row(kind: DecisionKind, ids: Iterable[int], reviewer: str, value: str | None, reason: str, query: str,
+         reverts: int | None = None, time: str = "") -> dict[str, Any]:  # fmt: skip
+    return {
+        "time": time or datetime.now(UTC).isoformat(timespec="milliseconds"), "reviewer": reviewer, "kind": str(kind),
+        "patch_ids": json.dumps([int(i) for i in ids]), "value": value, "reason": reason, "query": query,
+        "reverts": reverts,
+    }  # fmt: skip
+
+
+def _read(connection: sa.Connection) -> list[Event]:
+    return [_event(dict(row)) for row in connection.execute(_EVENTS.select().order_by(_EVENTS.c.seq)).mappings()]
+
+
+def _event(row: dict[str, Any]) -> Event:
+    return Event(**{**row, "kind": DecisionKind(row["kind"]), "patch_ids": tuple(json.loads(row["patch_ids"]))})
+
+
+def _prepare(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+
+
+def _failure(path: str, error: DatabaseError) -> RunError | StorageError:
+    if isinstance(error, OperationalError):
+        return StorageError(f"'{path}' can't be written ({error.orig}); free some space and decide again: nothing was lost.")
+    return RunError(f"'{path}' is no decision log; move it away to start the review again.")

@@ -1,0 +1,113 @@
+"""From decisions to a changed file: the only code that changes data.
+
+Where two accepted patches speak of one cell the later decision wins; a dropped row takes no cell changes.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from demix_core.columns import to_text
+from demix_core.decisions import PatchState
+from demix_core.errors import RunError
+from demix_core.store import write_file
+from demix_core.tablefile import TableFile
+from demix_core.types import DROP_VALUE, Action, DecisionKind, Event
+
+WEIGHT_COLUMN = "demix_weight"
+COLUMNS = ("row_id", "column", "old", "new", "error_type", "action", "confidence", "reviewer", "time", "reason")
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+
+@dataclass(frozen=True)
+class Changes:
+    """cells: {(row id, column): new text}; dropped: row ids; weights: {row id: weight}; rows: the table of changes."""
+
+    cells: dict[tuple[int, str], str]
+    dropped: frozenset[int]
+    weights: dict[int, float]
+    rows: pd.DataFrame
+
+
+def plan(patches: pd.DataFrame, states: Mapping[int, PatchState], events: Sequence[Event] = ()) -> Changes:
+    """What the accepted and edited patches change. events: where reviewer and time come from."""
+    said = {e.seq: e for e in events}
+    standing = {i: s for i, s in states.items() if s.kind in (DecisionKind.ACCEPT, DecisionKind.EDIT)}
+    chosen = patches[patches["patch_id"].isin(list(standing))]
+    lines: dict[tuple[int, str], dict[str, object]] = {}
+    order = sorted(chosen.to_dict("records"), key=lambda p: (standing[int(p["patch_id"])].seq, int(p["patch_id"])))
+    for patch in order:
+        state = standing[int(patch["patch_id"])]
+        line = _line(patch, state, said.get(state.seq))
+        lines[(int(patch["row_id"]), f"{line['action']}\0{line['column']}")] = line
+    dropped = frozenset(row for (row, _), line in lines.items() if line["action"] == Action.DROP)
+    kept = [v for (row, _), v in lines.items() if v["action"] == Action.DROP or row not in dropped]
+    rows = pd.DataFrame(_one_per_cell(kept), columns=list(COLUMNS)).sort_values(["row_id", "column"], ignore_index=True)
+    cells, weights = {}, {}
+    for line in rows.to_dict("records"):
+        if line["action"] == Action.REWEIGHT:
+            weights[int(line["row_id"])] = float(line["new"])
+        elif line["action"] != Action.DROP:
+            cells[(int(line["row_id"]), str(line["column"]))] = str(line["new"])
+    return Changes(cells, dropped, weights, rows)
+
+
+def write(table: TableFile, changes: Changes, out: Path, with_weights: bool = False) -> None:
+    """Writes the cleaned table. RunError: a cell is no longer what the patch saw; nothing is written then."""
+    for line in changes.rows.to_dict("records"):
+        if (int(line["row_id"]), line["column"]) in changes.cells:
+            _check_old(table, int(line["row_id"]), str(line["column"]), str(line["old"]))
+    extra = None
+    if with_weights:
+        extra = {WEIGHT_COLUMN: [str(changes.weights.get(i, 1.0)) for i in range(len(table.frame))]}
+    table.rewrite(out, changes.cells, changes.dropped, extra)
+
+
+def write_changes_csv(changes: Changes, out: Path) -> None:
+    """The table of changes as CSV that no spreadsheet takes for formulas."""
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer)
+    writer.writerow(COLUMNS)
+    for line in changes.rows.itertuples(index=False):
+        writer.writerow([safe(str(value)) for value in line])
+    write_file(Path(out), lambda temporary: temporary.write_bytes(buffer.getvalue().encode("utf-8")), durable=True)
+
+
+def safe(text: str) -> str:
+    """The text with ' in front where a spreadsheet would run it; plain numbers stay."""
+    return "'" + text if text[:1] in ("=", "+", "-", "@", "\t", "\r") and not NUMBER.fullmatch(text) else text
+
+
+def _line(patch: Mapping[str, object], state: PatchState, event: Event | None) -> dict[str, object]:
+    edited = state.kind is DecisionKind.EDIT
+    drop = state.value == DROP_VALUE if edited else patch["action"] == Action.DROP
+    reason = (event.reason if event else "") or patch["reason"]
+    return {
+        "row_id": int(str(patch["row_id"])), "column": "" if drop or patch["column"] is None else str(patch["column"]),
+        "old": "" if drop else patch["old"], "new": "" if drop else state.value if edited else patch["new"],
+        "error_type": str(patch["error_type"]), "action": str(Action.DROP if drop else patch["action"]),
+        "confidence": patch["confidence"], "reviewer": event.reviewer if event else "",
+        "time": event.time if event else "", "reason": reason,
+    }  # fmt: skip
+
+
+def _one_per_cell(lines: Sequence[dict[str, object]]) -> list[dict[str, object]]:
+    last: dict[tuple[object, object, bool], dict[str, object]] = {}
+    for line in lines:  # oldest decision first, so the later one stays
+        key = (line["row_id"], line["column"], line["action"] == Action.REWEIGHT)
+        last.pop(key, None)
+        last[key] = line
+    return list(last.values())
+
+
+def _check_old(table: TableFile, row: int, column: str, old: str) -> None:
+    cell = table.frame[column].iloc[[row]] if column in table.frame and 0 <= row < len(table.frame) else None
+    if cell is None or old.strip() not in {str(cell.iloc[0]).strip(), str(to_text(cell)[0]).strip(), str(to_text(table.frame[column])[row]).strip()}:
+        raise RunError(f"Row {row}, column '{column}' of {table.path.name} is not '{old}' any more; diagnose the table again.")

@@ -1,0 +1,76 @@
+"""The change plan: who wins, what is refused, and a list of changes that no spreadsheet runs."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from demix_core.decisions import DecisionLog
+from demix_core.errors import RunError
+from demix_core.repairs.apply import plan, safe, write, write_changes_csv
+from demix_core.tablefile import TableFile
+from demix_core.types import DROP_VALUE
+
+RAW = b'a,b,y\r\n1,"x, z",no\r\n2,w,yes\r\n3,,no'
+
+
+def _patches(*rows: tuple[int, int, str, str | None, str, str]) -> pd.DataFrame:
+    names = ["patch_id", "row_id", "action", "column", "old", "new"]
+    return pd.DataFrame(rows, columns=names).assign(error_type="label_error", confidence=0.9, reason="why")
+
+
+PATCHES = _patches(
+    (0, 0, "relabel", "y", "no", "yes"), (1, 0, "relabel", "y", "no", "maybe"), (2, 1, "impute", "a", "2", "=1+1"),
+    (3, 2, "reweight", None, "1", "0.5"),
+)  # fmt: skip
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> DecisionLog:
+    return DecisionLog(tmp_path / "d.sqlite")
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> TableFile:
+    path = tmp_path / "t.csv"
+    path.write_bytes(RAW)
+    return TableFile.read(path)
+
+
+def test_the_later_decision_on_a_cell_wins(log: DecisionLog) -> None:
+    log.accept([1], "ann")
+    log.accept([0], "bob")
+    changes = plan(PATCHES, log.replay(), log.events())
+    assert changes.cells == {(0, "y"): "yes"}
+    assert list(changes.rows["reviewer"]) == ["bob"]
+
+
+def test_a_drop_beats_cell_changes_and_only_its_record_goes(log: DecisionLog, table: TableFile, tmp_path: Path) -> None:
+    log.edit(0, DROP_VALUE)
+    log.accept([1])
+    write(table, plan(PATCHES, log.replay()), tmp_path / "o.csv")
+    assert (tmp_path / "o.csv").read_bytes() == b"a,b,y\r\n2,w,yes\r\n3,,no"
+
+
+def test_weights_are_a_column_on_request_only(log: DecisionLog, table: TableFile, tmp_path: Path) -> None:
+    log.accept([3])
+    changes = plan(PATCHES, log.replay())
+    write(table, changes, tmp_path / "o.csv")
+    assert (tmp_path / "o.csv").read_bytes() == RAW
+    write(table, changes, tmp_path / "o.csv", with_weights=True)
+    assert (tmp_path / "o.csv").read_bytes() == b'a,b,y,demix_weight\r\n1,"x, z",no,1.0\r\n2,w,yes,1.0\r\n3,,no,0.5'
+
+
+def test_a_cell_that_changed_since_is_refused(log: DecisionLog, table: TableFile, tmp_path: Path) -> None:
+    log.accept([0])
+    stale = PATCHES.assign(old="other")
+    with pytest.raises(RunError, match="Row 0, column 'y'"):
+        write(table, plan(stale, log.replay()), tmp_path / "o.csv")
+    assert not (tmp_path / "o.csv").exists()
+
+
+def test_the_list_of_changes_holds_no_formula(log: DecisionLog, tmp_path: Path) -> None:
+    log.accept([2])
+    write_changes_csv(plan(PATCHES, log.replay()), tmp_path / "c.csv")
+    assert "'=1+1" in (tmp_path / "c.csv").read_text()
+    assert [safe(t) for t in ("-1.5", "-a", "@x", "plain")] == ["-1.5", "'-a", "'@x", "plain"]
