@@ -332,8 +332,6 @@ def _parse(path: Path, text: str, delimiter: str) -> tuple[list[list[str]], np.n
             before = reader.line_num
     except csv.Error as error:
         raise InputError(f"{path.name} can't be read from line {before + 1} on ({error}); is a quote left open there?") from error
-    if len(starts) == reader.line_num:
-        starts.append(len(text))
     return rows, np.asarray(starts, np.int64)[np.asarray(lines, np.int64).reshape(-1, 2)]
 
 

@@ -122,8 +122,12 @@ def _robust(values: np.ndarray) -> tuple[float, float]:
     finite = values[np.isfinite(values)]
     if not len(finite):
         return 0.0, 1.0
-    calm = np.clip(finite, *np.percentile(finite, WINSOR))
-    mean, scale = float(calm.mean()), float(calm.std())
+    with np.errstate(over="ignore", invalid="ignore"):
+        low, high = np.percentile(finite, (5, 95))
+        if high > low:  # in a small table the outer percentiles are themselves wild
+            finite = np.clip(finite, low - 10 * (high - low), high + 10 * (high - low))
+        calm = np.clip(finite, *np.percentile(finite, WINSOR))
+        mean, scale = float(calm.mean()), float(calm.std())
     usable = np.isfinite(mean) and np.isfinite(scale) and scale > 0
     return (mean, scale) if usable else (float(np.median(finite)), 1.0)
 

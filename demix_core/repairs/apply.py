@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -85,12 +86,12 @@ def safe(text: str) -> str:
     return "'" + text if text[:1] in ("=", "+", "-", "@", "\t", "\r") and not NUMBER.fullmatch(text) else text
 
 
-def _line(patch: Mapping[str, object], state: PatchState, event: Event | None) -> dict[str, object]:
+def _line(patch: Mapping[str, Any], state: PatchState, event: Event | None) -> dict[str, object]:
     edited = state.kind is DecisionKind.EDIT
     drop = state.value == DROP_VALUE if edited else patch["action"] == Action.DROP
     reason = (event.reason if event else "") or patch["reason"]
     return {
-        "row_id": int(str(patch["row_id"])), "column": "" if drop or patch["column"] is None else str(patch["column"]),
+        "row_id": int(str(patch["row_id"])), "column": "" if drop or pd.isna(patch["column"]) else str(patch["column"]),
         "old": "" if drop else patch["old"], "new": "" if drop else state.value if edited else patch["new"],
         "error_type": str(patch["error_type"]), "action": str(Action.DROP if drop else patch["action"]),
         "confidence": patch["confidence"], "reviewer": event.reviewer if event else "",
@@ -108,6 +109,11 @@ def _one_per_cell(lines: Sequence[dict[str, object]]) -> list[dict[str, object]]
 
 
 def _check_old(table: TableFile, row: int, column: str, old: str) -> None:
-    cell = table.frame[column].iloc[[row]] if column in table.frame and 0 <= row < len(table.frame) else None
-    if cell is None or old.strip() not in {str(cell.iloc[0]).strip(), str(to_text(cell)[0]).strip(), str(to_text(table.frame[column])[row]).strip()}:
-        raise RunError(f"Row {row}, column '{column}' of {table.path.name} is not '{old}' any more; diagnose the table again.")
+    shown: set[str] = set()
+    if column in table.frame and 0 <= row < len(table.frame):
+        series = table.frame[column]
+        shown = {str(series.iloc[row]).strip(), *(str(to_text(s)[0]).strip() for s in (series.iloc[[row]],))}
+        if pd.api.types.is_float_dtype(series):  # whole numbers of a column with nulls are shown without decimals
+            shown.add(str(to_text(series)[row]).strip())
+    if old.strip() not in shown:
+        raise RunError(f"Row {row}, column '{column}' of {table.path.name} is not '{old}' any more; diagnose it again.")

@@ -1,0 +1,60 @@
+"""Schema, split and encoder on small tables made here."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from demix_core.errors import InputError
+from demix_core.modalities.tabular import TabularEncoder, infer_schema, load
+from demix_core.settings import LoadSettings
+from demix_core.types import Task
+
+
+def _frame(n: int = 60) -> pd.DataFrame:
+    return pd.DataFrame({
+        "id": range(n), "x": [str(i % 7) if i else "1e300" for i in range(n)], "c": ["ab?"[i % 3] for i in range(n)],
+        "flag": ["yes", "no"] * (n // 2), "t": [f"2020-01-{i % 28 + 1:02d}" for i in range(n)],
+        "y": ["p", "q", "q"] * (n // 3),
+    }).astype("str")  # fmt: skip
+
+
+def test_kinds() -> None:
+    schema, _ = infer_schema(_frame(), LoadSettings())
+    kinds = [c.kind.value for c in schema.columns]
+    assert kinds == ["ignore", "numeric", "categorical", "boolean", "datetime", "categorical"]
+
+
+def test_load_is_seeded_and_stratified(tmp_path: Path) -> None:
+    _frame().to_csv(tmp_path / "t.csv", index=False)
+    data, again = (load(tmp_path / "t.csv", LoadSettings(), 3)[0] for _ in range(2))
+    assert (data.validation_ids == again.validation_ids).all()
+    assert data.validation["y"].value_counts().to_dict() == {"q": 8, "p": 4}
+    assert not set(data.train_ids) & set(data.validation_ids)
+
+
+def test_encoder_round_trip_and_wild_cells() -> None:
+    frame = _frame()
+    schema, _ = infer_schema(frame, LoadSettings())
+    encoder = TabularEncoder.fit(frame, schema)
+    made = encoder.transform(frame)
+    assert made.x.shape == (60, encoder.n_inputs) and np.isfinite(made.x).all() and np.abs(made.x).max() <= 8
+    same = TabularEncoder.from_dict(json.loads(json.dumps(encoder.to_dict())))
+    assert same == encoder
+    with pytest.raises(InputError, match="not in the training"):
+        encoder.transform(frame.assign(y="z"))
+
+
+def test_regression_target_keeps_the_decimals() -> None:
+    frame = _frame().assign(y=[f"{i * 1.25:.2f}" for i in range(60)])
+    schema, _ = infer_schema(frame, LoadSettings())
+    encoder = TabularEncoder.fit(frame, schema)
+    assert schema.task is Task.REGRESSION
+    assert encoder.target_text((2.5 - encoder.target_mean) / encoder.target_std) == "2.50"
+
+
+def test_unknown_target_names_close_ones() -> None:
+    with pytest.raises(InputError, match="flag"):
+        infer_schema(_frame(), LoadSettings(target="flags"))
