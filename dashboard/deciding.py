@@ -124,25 +124,27 @@ def decide_many(state: State, verb: str, patch_ids: Sequence[int], query: str) -
         look_at_position(state, book, int(order[0]) if len(order) else None)
 
 
-def _show_change(state: State, event: Event | None, nothing: str, done: str) -> None:
-    state.edit(False)
-    if event is None:
-        state.say(nothing)
-        return
-    state.say(f"{done} {texts.suggestions(len(event.patch_ids))}.")
-    if len(event.patch_ids) == 1:
-        book = services.book(str(state.run))
-        look_at_position(state, book, book.patch_at.get(event.patch_ids[0]))
-
-
 def undo(state: State) -> None:
-    """Takes the newest decision back, single or bulk, and shows it."""
-    _show_change(state, services.undo(str(state.run)), "Nothing to undo.", "Took back")
+    """Takes the newest decision back, single or bulk, and shows a single one."""
+    event = services.undo(str(state.run))
+    state.edit(False)
+    state.say("Nothing to undo." if event is None else f"Took back {texts.suggestions(len(event.patch_ids))}.")
+    if event is not None and len(event.patch_ids) == 1:
+        book = services.book(str(state.run))
+        look_at_position(state, book, book.patch_at[event.patch_ids[0]])
 
 
 def redo(state: State) -> None:
-    """Does the newest undone decision again."""
-    _show_change(state, services.redo(str(state.run)), "Nothing to redo.", "Did again")
+    """Does the newest undone decision again, and goes on as that decision did."""
+    book, codes = _open(state)
+    order = queue_of(state, book, codes)
+    event = services.redo(str(state.run))
+    state.edit(False)
+    state.say("Nothing to redo." if event is None else f"Did again {texts.suggestions(len(event.patch_ids))}.")
+    if event is not None and len(event.patch_ids) == 1:
+        here = book.patch_at[event.patch_ids[0]]
+        target = following(order, here, queue_of(state, book, services.codes(str(state.run))))
+        look_at_position(state, book, here if target is None else target)
 
 
 def revert(state: State, seq: int) -> None:
@@ -181,6 +183,9 @@ def _lasso(state: State, news: dict[str, Any]) -> None:
     if news["run"] == book.name and news["token"] == state.token:
         at = components.unpack_bits(news["bits"], len(book.diagnosis)) if news["n"] else np.array([], int)
         state.select(book.row_ids[at])
+        order = queue_of(state, book, services.codes(book.name))
+        if len(at) and len(order):
+            look_at_position(state, book, int(order[0]))
 
 
 def _queue_picked(state: State, news: dict[str, Any]) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import Any
 
-import pandas as pd
 import streamlit as st
 
 from dashboard import services, texts
@@ -93,7 +93,7 @@ def column_kinds(state: State, seen: Preview) -> None:
     """The kinds as found, to be corrected by hand."""
     facts = seen.facts
     edited = st.data_editor(
-        facts, hide_index=True, height=286, key=f"w_kinds_{seen.n_rows}_{state.data.path}_{state.data.target}",
+        facts, hide_index=True, height=420, key=f"w_kinds_{seen.n_rows}_{state.data.path}_{state.data.target}",
         disabled=["column", "missing", "distinct", "examples"],
         column_config={
             "column": "Column",
@@ -120,7 +120,7 @@ def problems(seen: Preview) -> None:
 
 def preview_table(seen: Preview) -> None:
     """The first rows."""
-    st.dataframe(seen.head, height=286, key="preview")
+    st.dataframe(seen.head, height=420, key="preview")
     st.caption(f"First {min(len(seen.head), seen.n_rows):,} of {texts.rows(seen.n_rows)}, {len(seen.columns)} columns.")
 
 
@@ -128,16 +128,18 @@ def preview_table(seen: Preview) -> None:
 
 
 def control(option: Option) -> Any:
-    """One setting as the control that fits its type; the help is the engine's own."""
-    label = option.name.replace("_", " ").capitalize()
-    key = f"w_option_{option.section}_{option.name}"
+    """One setting as the control that fits its type, with the engine's own help below."""
+    label, key = option.name.replace("_", " ").capitalize(), f"w_option_{option.section}_{option.name}"
     if option.choices:
-        return st.selectbox(label, option.choices, index=option.choices.index(option.default), help=option.help, key=key)
-    if isinstance(option.default, float):
-        return st.number_input(label, value=option.default, format="%g", min_value=0.0, help=option.help, key=key)
-    if isinstance(option.default, int):
-        return st.number_input(label, value=option.default, step=1, min_value=0, help=option.help, key=key)
-    return st.text_input(label, option.default, help=option.help, key=key)
+        value: Any = st.selectbox(label, option.choices, index=option.choices.index(option.default), key=key)
+    elif isinstance(option.default, float):
+        value = st.number_input(label, value=option.default, format="%g", min_value=0.0, step=option.default or 0.01, key=key)
+    elif isinstance(option.default, int):
+        value = st.number_input(label, value=option.default, step=1, min_value=0, key=key)
+    else:
+        value = st.text_input(label, option.default, key=key)
+    st.caption(option.help)
+    return value
 
 
 def settings_form(found: list[Option]) -> dict[tuple[str, str], Any]:
@@ -147,7 +149,6 @@ def settings_form(found: list[Option]) -> dict[tuple[str, str], Any]:
     for place, option in zip(st.columns(len(front)), front, strict=True):
         with place:
             values[option.section, option.name] = control(option)
-            st.caption(option.help)
     with st.expander("More options"):
         for section in dict.fromkeys(o.section for o in found):
             rest = [o for o in found if o.section == section and o not in front]
@@ -156,7 +157,6 @@ def settings_form(found: list[Option]) -> dict[tuple[str, str], Any]:
             for place, option in zip(st.columns(4), rest, strict=False):
                 with place:
                     values[option.section, option.name] = control(option)
-                    st.caption(option.help)
     return values
 
 
@@ -168,11 +168,16 @@ def weights() -> str:
         return services.keep_upload(taken.name, taken.getvalue()) if taken is not None else ""
 
 
-def chosen_data(state: State) -> pd.DataFrame:
-    """What the diagnosis will start from, for the eye."""
+def chosen_data(state: State, seen: Preview) -> None:
+    """What the diagnosis will start from."""
     d = state.data
     lines = {
-        "Table": d.path.rsplit("/", 1)[-1], "Target": d.target or "found", "Task": d.task,
-        "Held out": d.validation.rsplit("/", 1)[-1] or f"{d.share:.0%} of the rows", "Clean test file": d.test.rsplit("/", 1)[-1] or "none",
+        "Table": d.path.rsplit("/", 1)[-1], "Rows": f"{seen.n_rows:,}",
+        "Target": seen.schema.target if seen.schema is not None else d.target,
+        "Task": str(seen.schema.task) if seen.schema is not None else d.task,
+        "Columns used": f"{len(seen.schema.features)} of {len(seen.columns) - 1}" if seen.schema is not None else "",
+        "Held out": d.validation.rsplit("/", 1)[-1] or f"{d.share:.0%} of the rows",
+        "Clean test file": d.test.rsplit("/", 1)[-1] or "none",
     }  # fmt: skip
-    return pd.DataFrame({"": lines.keys(), " ": lines.values()})
+    body = "".join(f"<tr><th>{name}</th><td>{escape(value)}</td></tr>" for name, value in lines.items())
+    st.html(f'<table class="dx">{body}</table>')

@@ -84,7 +84,9 @@ def edit_form(state: State, book: Book, patch: pd.Series) -> None:
         if patch["action"] == "relabel" and book.schema.classes:
             classes = list(book.schema.classes)
             at = classes.index(start) if start in classes else 0
-            value = st.selectbox("The right label", classes, index=at, label_visibility="collapsed")
+            value: Any = st.selectbox("The right label", classes, index=at, label_visibility="collapsed")
+        elif patch["action"] == "reweight":
+            value = st.number_input("The right weight", 0.0, 1000.0, float(start), 0.1, label_visibility="collapsed")
         else:
             value = st.text_input("The right value", start, label_visibility="collapsed")
         save, drop, cancel = st.columns(3, gap="small")

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
 import shutil
 import sys
 import zlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import Field, asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +24,9 @@ from dashboard import review
 from dashboard.review import Book
 from dashboard.state import DataChoice
 from demix_core import jobs
-try:
-    from demix_core.decisions import DecisionLog
-except ImportError:
-    from dashboard._shim import DecisionLog
+from demix_core.decisions import DecisionLog, live
 from demix_core.errors import DemixError, RunError
+from demix_core.repairs.apply import plan
 from demix_core.settings import LoadSettings, Settings
 from demix_core.store import JobState, Run, Status, storing
 from demix_core.types import ErrorType, Event, Schema
@@ -177,8 +176,12 @@ def options() -> list[Option]:
             inner = [(f.name, g, getattr(part, g.name)) for g in fields(part)]
         else:
             inner = [("", f, part)]
-        found += [Option(s, g.name, g.metadata["help"], value, tuple(g.metadata["choices"])) for s, g, value in inner]
+        found += [Option(s, g.name, g.metadata["help"], value, _choices(g)) for s, g, value in inner]
     return found
+
+
+def _choices(option: Field[Any]) -> tuple[str, ...]:
+    return tuple(models()) if option.name == "model" else tuple(option.metadata["choices"])
 
 
 def settings(choice: DataChoice, values: dict[tuple[str, str], Any]) -> Settings:
@@ -246,9 +249,9 @@ def log(name: str) -> DecisionLog:
     return _log(str(run_path(name).resolve()))
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
+@st.cache_resource(max_entries=8, show_spinner=False, on_release=DecisionLog.close)
 def _log(folder: str) -> DecisionLog:
-    return DecisionLog(Path(folder) / "decisions.sqlite")
+    return Run(folder).decisions()
 
 
 def codes(name: str) -> np.ndarray:
@@ -273,12 +276,12 @@ def edit(name: str, patch_id: int, value: str) -> Event:
 
 def undo(name: str) -> Event | None:
     """Takes back the newest decision."""
-    return log(name).undo()
+    return log(name).undo(REVIEWER)
 
 
 def redo(name: str) -> Event | None:
     """Takes back the newest undo."""
-    return log(name).redo()
+    return log(name).redo(REVIEWER)
 
 
 def revert(name: str, seq: int) -> Event:
@@ -288,7 +291,12 @@ def revert(name: str, seq: int) -> Event:
 
 def events(name: str) -> list[Event]:
     """The history, oldest first."""
-    return list(log(name).events())
+    return log(name).events()
+
+
+def standing(name: str) -> set[int]:
+    """The numbers of the events that nothing has taken back."""
+    return {event.seq for event in live(log(name).events())}
 
 
 # ---- evidence of one row -----------------------------------------------------------------------------------------
@@ -413,20 +421,34 @@ def stage_names() -> tuple[str, ...]:
 
 
 def changes(name: str) -> pd.DataFrame:
-    """The changes table."""
-    return pd.DataFrame({"row_id": [], "column": [], "old": [], "new": [], "error_type": [], "action": [], "confidence": []})
+    """What the decisions would change, one line per cell, row or weight."""
+    run = Run.open(run_path(name))
+    events_ = log(name).events()
+    return plan(run.patches(), log(name).replay(), events_).rows
 
 
 def export_names(name: str) -> dict[str, str]:
     """File names of the three downloads."""
     given = Path(Run(run_path(name)).manifest().inputs["train"]["name"])
-    return {"cleaned": f"{given.stem}-cleaned{given.suffix}", "changes": "changes.csv", "decisions": "decisions.jsonl"}
+    stem = f"{given.stem}-cleaned"
+    return {"cleaned": f"{stem}{given.suffix}", "changes": f"{stem}.changes.csv", "decisions": f"{stem}.decisions.jsonl"}
 
 
 def export_file(name: str, kind: str, with_weights: bool) -> bytes:
-    raise RunError("not yet")
+    """Writes the three files into the run's export folder and returns one of them."""
+    from demix_core.exporting import export
+
+    names = export_names(name)
+    folder = run_path(name) / "export"
+    with storing(folder):
+        folder.mkdir(exist_ok=True)
+    export(Run.open(run_path(name)), folder / names["cleaned"], with_weights=with_weights)
+    return (folder / names[kind]).read_bytes()
 
 
 def export_command(name: str, with_weights: bool) -> str:
-    """The command line that writes the same cleaned file."""
-    return f"python -m demix_core apply {run_path(name)}"
+    """The commands that write the same cleaned file: from this run, and from the downloaded decisions."""
+    names = export_names(name)
+    words = ["python", "-m", "demix_core", "apply", str(run_path(name)), "-o", names["cleaned"]]
+    words += ["--with-weights"] if with_weights else []
+    return f"{shlex.join(words)}\n{shlex.join([*words, '--decisions', names['decisions']])}   # from the downloaded decisions"

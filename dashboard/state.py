@@ -100,6 +100,7 @@ class State:
         """Another table: what was corrected for the old one is forgotten."""
         if path != self.data.path:
             self.data = DataChoice(path=path)
+            self.watching = False
 
     def correct_data(self, **changes: Any) -> None:
         """The person's own word on the table: target, task, kinds, share, validation, test."""

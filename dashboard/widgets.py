@@ -128,33 +128,21 @@ def top_bar(state: State, codes: np.ndarray) -> None:
     undo.button("Undo", icon=":material/undo:", on_click=deciding.undo, args=(state,), key="undo", help="Z", width="stretch")
     redo.button("Redo", icon=":material/redo:", on_click=deciding.redo, args=(state,), key="redo", help="Shift+Z or Y", width="stretch")
     with more.popover("History", icon=":material/history:", key="history", width="stretch"):
-        history(state, services.events(str(state.run)))
+        history(state, services.events(str(state.run)), services.standing(str(state.run)))
 
 
-def history(state: State, events: list[Event]) -> None:
+def history(state: State, events: list[Event], standing: set[int]) -> None:
     """The log in sentences, newest first, each with a button that takes it back and keeps the later ones."""
     st.caption(texts.KEYS_HELP)
     if not events:
         st.caption("Nothing is decided yet.")
         return
-    dead = {e.reverts for e in live_reverts(events)}
     with st.container(height=300, border=False):
         for event in events[::-1][:HISTORY_LINES]:
             words, button = st.columns([4, 1.2], gap="small", vertical_alignment="center")
-            words.markdown(event_words(event) + (" :gray[· taken back]" if event.seq in dead else ""))
-            if deciding.is_decision(event) and event.seq not in dead:
+            words.markdown(event_words(event) + (" :gray[· taken back]" if event.seq not in standing else ""))
+            if deciding.is_decision(event) and event.seq in standing:
                 button.button("Revert", key=f"revert_{event.seq}", on_click=deciding.revert, args=(state, event.seq), width="stretch")
-
-
-def live_reverts(events: list[Event]) -> list[Event]:
-    """The reverts that still stand (a redo is the revert of a revert)."""
-    dead: set[int] = set()
-    standing = []
-    for event in reversed(events):
-        if event.reverts is not None and event.seq not in dead:
-            dead.add(event.reverts)
-            standing.append(event)
-    return standing
 
 
 def event_words(event: Event) -> str:
@@ -271,8 +259,9 @@ def bulk(state: State, book: Book, codes: np.ndarray, order: np.ndarray) -> None
 def queue_head(state: State, book: Book, codes: np.ndarray, order: np.ndarray) -> None:
     """What the queue holds, its pages, and the bulk button."""
     words, pages, many = st.columns([5, 3, 4], gap="small", vertical_alignment="center")
-    within = f" in {texts.rows(len(state.selection))} selected" if state.selection is not None else ""
-    words.html(f'<div class="dx-bar"><span><b>{len(order):,}</b> in the queue{within}</span></div>')
+    within = f"among {len(state.selection):,} selected rows" if state.selection is not None else "in the queue"
+    found = texts.suggestions(len(order))
+    words.html(f'<div class="dx-bar" id="queue_head" data-n="{len(order)}"><span><b>{found}</b> {within}</span></div>')
     if len(order) > PAGE_ROWS:
         with pages:
             st.pagination(-(-len(order) // PAGE_ROWS), key="w_page", on_change=keep(state, "page", "w_page"))

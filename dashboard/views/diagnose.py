@@ -18,16 +18,18 @@ if not state.data.path:
     widgets.empty("No table chosen", texts.NO_DATA_TO_DIAGNOSE)
     st.page_link("views/data.py", label="Choose data", icon=":material/table_view:")
     st.stop()
+seen = services.preview(state.data)
 left, right = st.columns([1, 2.1], gap="large")
 with left:
     st.subheader("From the data page")
-    st.dataframe(forms.chosen_data(state), hide_index=True)
+    forms.chosen_data(state, seen)
     st.page_link("views/data.py", label="Change", icon=":material/edit:")
 with right:
+    forms.problems(seen)
     st.subheader("Model and options")
     values = forms.settings_form(services.options())
     weights = forms.weights()
-    if st.button("Start the diagnosis", type="primary", key="start", icon=":material/play_arrow:"):
+    if st.button("Start the diagnosis", type="primary", key="start", disabled=bool(seen.problem), icon=":material/play_arrow:"):
         name = services.start(state.data, services.settings(state.data, values), Path(weights) if weights else None)
         state.open_run(name)
         state.watch(True)

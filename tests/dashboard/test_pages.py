@@ -1,0 +1,131 @@
+"""Every page, empty and with a finished run, without a browser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from dashboard import services
+from tests.dashboard import fake_run
+
+PAGES = ("data", "diagnose", "review", "export")
+Open = Callable[..., AppTest]
+
+
+def html(app: AppTest) -> str:
+    """All HTML on the page."""
+    bodies = (str(element.proto.body) for element in app.get("html"))
+    return "\n".join(body for body in bodies if not body.startswith("<style>"))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_an_empty_workspace_says_what_to_do(page: str, workspace: Path, open_app: Open) -> None:
+    app = open_app(page)
+    assert "dx-empty" in html(app)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_finished_run_shows_on_every_page(page: str, run: Path, open_app: Open) -> None:
+    app = open_app(page)
+    assert app.sidebar.selectbox[0].value == "fake"
+    assert page == "data" or "dx-empty" not in html(app) or page == "export"
+
+
+def test_the_first_screen_is_the_review_of_the_newest_run(run: Path, open_app: Open) -> None:
+    app = open_app()
+    assert 'id="progress" data-decided="0"' in html(app)
+    assert app.query_params["run"] == "fake"
+
+
+def test_accept_moves_on_and_is_on_disk(run: Path, open_app: Open) -> None:
+    app = open_app()
+    first = app.session_state["demix"].patch
+    app.button(key="accept").click().run()
+    assert app.session_state["demix"].patch != first
+    assert [e.patch_ids for e in services.events("fake")] == [(first,)]
+    assert 'data-decided="1"' in html(app)
+
+
+def test_undo_brings_the_row_back_and_redo_goes_on(run: Path, open_app: Open) -> None:
+    app = open_app()
+    first = app.session_state["demix"].patch
+    app.button(key="reject").click().run()
+    second = app.session_state["demix"].patch
+    app.button(key="undo").click().run()
+    assert app.session_state["demix"].patch == first
+    assert 'data-decided="0"' in html(app)
+    app.button(key="redo").click().run()
+    assert app.session_state["demix"].patch == second
+    assert 'data-decided="1"' in html(app)
+
+
+def test_an_edit_is_taken_from_the_field(run: Path, open_app: Open) -> None:
+    app = open_app()
+    state = app.session_state["demix"]
+    book = services.book("fake")
+    patch = book.patches[book.patches["action"] == "impute"].iloc[0]
+    state.look_at(int(patch["row_id"]), int(patch["patch_id"]))
+    app.run()
+    app.button(key="edit").click().run()
+    field = next(t for t in app.text_input if t.label == "The right value")
+    field.set_value("41")
+    app.button(key="edit_save").click().run()
+    assert [(e.patch_ids, e.value) for e in services.events("fake")] == [((int(patch["patch_id"]),), "41")]
+    assert not app.session_state["demix"].editing
+
+
+def test_bulk_says_the_count_first_and_is_one_event(run: Path, open_app: Open) -> None:
+    app = open_app()
+    total = len(services.book("fake").patches)
+    button = app.button(key="bulk_accept")
+    assert button.label.startswith(f"Accept {total} suggestions of ")
+    button.click().run()
+    assert [len(e.patch_ids) for e in services.events("fake")] == [total]
+    app.button(key="undo").click().run()
+    assert not services.codes("fake").any()
+
+
+def test_bulk_min_confidence_narrows(run: Path, open_app: Open) -> None:
+    app = open_app()
+    app.slider(key="w_bulk_least").set_value(0.9).run()
+    wanted = int((services.book("fake").patches["confidence"] >= 0.9).sum())
+    assert app.button(key="bulk_reject").label.startswith(f"Reject {wanted} ")
+
+
+def test_filters_narrow_the_queue_and_clear(run: Path, open_app: Open) -> None:
+    app = open_app()
+    patches = services.book("fake").patches
+    app.get("button_group")[0]  # the pills are there
+    app.slider(key="f_least").set_value(0.8).run()
+    wanted = int((patches["confidence"] >= 0.8).sum())
+    assert f'id="queue_head" data-n="{wanted}"' in html(app)
+    app.button(key="clear_filters").click().run()
+    assert f'id="queue_head" data-n="{len(patches)}"' in html(app)
+
+
+def test_a_run_that_is_not_there_is_one_sentence(run: Path) -> None:
+    app = AppTest.from_file(str(Path(services.__file__).parent / "app.py"), default_timeout=30)
+    app.query_params["run"] = "gone"
+    app.run()
+    assert not app.exception
+    assert "no run called 'gone'" in app.error[0].value
+
+
+def test_an_upload_is_previewed_with_its_kinds(workspace: Path, open_app: Open) -> None:
+    app = open_app("data")
+    content = fake_run.table(120).to_csv(index=False).encode()
+    app.file_uploader[0].set_value(("census.csv", content, "text/csv")).run()
+    assert not app.exception
+    assert next(s for s in app.selectbox if s.label.startswith("Target")).value == fake_run.TARGET
+    assert not app.button(key="to_diagnose").disabled
+
+
+def test_a_bad_file_is_told_at_once(workspace: Path, open_app: Open) -> None:
+    app = open_app("data")
+    app.file_uploader[0].set_value(("broken.csv", b"PK\x03\x04 not a table", "text/csv")).run()
+    assert not app.exception
+    assert len(app.error) == 1
+    assert app.button(key="to_diagnose").disabled
