@@ -139,6 +139,9 @@ def test_reweight_names_the_shortcut() -> None:
     (proposal,) = propose("reweight", evidence())
     assert (proposal.column, proposal.old, proposal.new) == (None, "1", "2")
     assert "race = Black ↔ >50K" in proposal.reason and "0.41" in proposal.reason
+    assert "meets the condition and is" in proposal.reason
+    other = replace(evidence(), rules=(Rule("race = Black", str(evidence().frame["y"].iloc[0]), 0.41),))
+    assert "without meeting the condition" in propose("reweight", other)[0].reason
     (unnamed,) = propose("reweight", replace(evidence(), against=np.full(4, -1)))
     assert "↔" not in unnamed.reason
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from demix_core.repairs.base import REPAIRS, Declined, Evidence, Proposal
+from demix_core.repairs.base import REPAIRS, Declined, Evidence, Proposal, Rule
 from demix_core.types import Action, ErrorType
 
 WEIGHT = "2"
@@ -30,6 +30,16 @@ def shortcut_reason(evidence: Evidence, row: int) -> str:
         return f"The row looks like an exception to a shortcut, none of which is strong enough to name; {effect}"
     rule = evidence.rules[index]
     return (
-        f"The row goes against the shortcut '{rule.condition} ↔ {rule.target}' (strength {rule.strength:.2f}), "
-        f"which most rows follow; {effect}"
+        f"Most rows follow the shortcut '{rule.condition} ↔ {rule.target}' (strength {rule.strength:.2f}); "
+        f"this row {_how_against(evidence, row, rule)}; {effect}"
     )
+
+
+def _how_against(evidence: Evidence, row: int, rule: Rule) -> str:
+    """Against 'condition ↔ target' is either side without the other."""
+    given = evidence.cell(row, evidence.schema.target)
+    if not evidence.classes:
+        return "goes against it"
+    if given.strip() == rule.target:
+        return f"is '{given}' without meeting the condition"
+    return f"meets the condition and is '{given}' all the same"

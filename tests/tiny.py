@@ -1,0 +1,54 @@
+"""A table of a few hundred rows and an error classifier of random weights: whole diagnoses in a second or two."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from demix_core.classifiers.set_transformer import SetTransformer, Shape, save_checkpoint
+from demix_core.projection import principal
+from demix_core.settings import DiagnoseSettings, FitSettings, MapSettings, Settings
+
+
+def table(path: Path, n: int = 240, seed: int = 0) -> Path:
+    """CSV with a number, a category, an identifier and a label; some labels and cells are wrong."""
+    r = np.random.default_rng(seed)
+    age = r.integers(18, 80, n)
+    job = r.choice(["clerk", "smith", "baker"], n)
+    rich = (age > 45) ^ (r.random(n) < 0.08)
+    hours = r.integers(20, 60, n)
+    hours[r.random(n) < 0.05] = 999
+    frame = pd.DataFrame({"age": age, "job": job, "hours": hours, "income": np.where(rich, "high", "low")})
+    frame.to_csv(path, index=False)
+    return path
+
+
+def classifier(path: Path) -> Path:
+    """An untrained DEC that reads two features and all channels."""
+    torch.manual_seed(0)
+    shape = Shape(("oof_p", "oof_margin"), (0, 1, 2, 3, 4, 5), hidden=8, inducing=4, side_hidden=8, tokens=8)
+    network = SetTransformer(shape)
+    with torch.no_grad():
+        network.calibration[:, 0] = 4.0
+        network.calibration[:, 1] = -1.0
+    save_checkpoint(network.eval(), path)
+    return path
+
+
+def flat_map(embedding: np.ndarray, method: str, seed: int, *told: object) -> np.ndarray:
+    """In place of projection.project, which takes seconds: principal components."""
+    return principal(embedding)
+
+
+def settings(dec: Path, **changes: object) -> Settings:
+    """Linear model, few epochs."""
+    quick = Settings(
+        fit=FitSettings(model="linear", epochs=3, batch_size=64),
+        diagnose=DiagnoseSettings(classifier=str(dec)),
+        map=MapSettings(method="tsne"),
+    )
+    return replace(quick, **changes)
