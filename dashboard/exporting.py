@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import review, services, texts, widgets
+from demix_core.types import ErrorType
 
 SHOWN = 300
 
@@ -18,23 +19,31 @@ def diff(changes: pd.DataFrame) -> None:
     if changes.empty:
         widgets.empty("Nothing will change", texts.NOTHING_DECIDED)
         return
-    counts = " · ".join(f"**{n:,}** {action}" for action, n in changes["action"].value_counts().items())
-    st.markdown(f"{texts.rows(changes['row_id'].nunique())}: {counts}")
-    st.html(f'<div class="dx-diff">{diff_table(changes.head(SHOWN))}</div>')
-    if len(changes) > SHOWN:
-        st.caption(f"The first {SHOWN} of {len(changes):,} changes; all of them are in changes.csv.")
+    counts = changes["action"].value_counts()
+    said = [texts.CHANGE_COUNTS[a].format(n=counts[a], s="" if counts[a] == 1 else "s") for a in texts.CHANGE_COUNTS if a in counts]
+    st.markdown(f"In {texts.rows(changes['row_id'].nunique())}: {', '.join(said)}.")
+    types = [t for t in ErrorType if (changes["error_type"] == t.value).any()]
+    names = {"": f"All {len(changes):,}"} | {t: f"{texts.TYPE_NAMES[t]} {(changes['error_type'] == t.value).sum():,}" for t in types}
+    chosen = st.segmented_control("Type", names, default="", required=True, format_func=names.__getitem__, label_visibility="collapsed")
+    shown = changes[changes["error_type"] == chosen] if chosen else changes
+    with st.container(height=430, border=True):
+        st.html(diff_table(shown.head(SHOWN)))
+    if len(shown) > SHOWN:
+        st.caption(f"The first {SHOWN} of {len(shown):,}; all of them are in the list of changes.")
 
 
 def diff_table(changes: pd.DataFrame) -> str:
     """The changes as HTML, one line each."""
     body = "".join(
-        f"<tr><td>{c.row_id}</td><td>{escape(review.column_words(c.column, c.action))}</td>"
-        f"<td><del>{escape(review.shown(c.old))}</del></td><td><ins>{escape(review.change_words(c.action, c.new))}</ins></td>"
-        f"<td>{escape(str(c.error_type).replace('_', ' '))}</td><td class='n'>{c.confidence:.2f}</td></tr>"
+        f"<tr><td class='n'>{c.row_id}</td><td>{escape(review.column_words(c.column, c.action))}</td>"
+        f"<td><del>{escape(review.shown(c.old)) if c.action != 'drop' else ''}</del></td>"
+        f"<td><ins>{escape(review.change_words(c.action, c.new))}</ins></td>"
+        f"<td>{widgets.type_name(ErrorType(c.error_type))}</td><td class='n'>{c.confidence:.2f}</td></tr>"
         for c in changes.itertuples()
     )
-    head = "".join(f"<th>{name}</th>" for name in ("Row", "Column", "Old", "New", "Why", "Confidence"))
-    return f'<table class="dx"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    names = (("Row", "n"), ("Column", ""), ("Old", ""), ("New", ""), ("What was wrong", ""), ("Confidence", "n"))
+    head = "".join(f'<th class="{css}">{name}</th>' for name, css in names)
+    return f'<table class="dx diff" id="diff" data-lines="{len(changes)}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 
 def choices() -> bool:

@@ -65,6 +65,11 @@ STAGE_WORDS = {
     "map": "Lay the rows out",
 }
 
+CHANGE_COUNTS = {
+    "relabel": "**{n:,}** label{s}", "impute": "**{n:,}** cell{s}", "drop": "**{n:,}** row{s} left out",
+    "reweight": "**{n:,}** weight{s} (only in the weights column)",
+}  # fmt: skip
+
 NO_RUN = "No diagnosis is open yet. Choose data first; the diagnosis takes a minute or two, and the review starts from it."
 QUEUE_EMPTY_FILTER = "No suggestion passes the filters. Loosen them in the sidebar."
 QUEUE_EMPTY_SELECTION = "No suggestion among the selected rows. Clear the selection with Esc, or draw another lasso."

@@ -41,6 +41,12 @@ def pill(kind: ErrorType, probability: float) -> str:
     )
 
 
+def type_name(kind: ErrorType) -> str:
+    """A type with its shape in its colour, as HTML."""
+    shape = SHAPE_SVG[palette.TYPE_MARKS[kind].shape]
+    return f'<svg class="dx-shape" viewBox="0 0 12 12" style="fill:{type_colour(kind)}">{shape}</svg>{texts.TYPE_NAMES[kind]}'
+
+
 def empty(title: str, text: str) -> None:
     """A kind word where there is nothing to show."""
     st.html(f'<div class="dx-empty"><h3>{escape(title)}</h3><p>{escape(text)}</p></div>')
@@ -120,7 +126,7 @@ def progress_bar(codes: np.ndarray, message: str) -> None:
     )
 
 
-def top_bar(state: State, codes: np.ndarray) -> None:
+def top_bar(state: State, book: Book, codes: np.ndarray) -> None:
     """Counts, undo, redo, history."""
     bar, undo, redo, more, _ = st.columns([5.6, 1, 1, 1.2, 0.3], gap="small", vertical_alignment="center")
     with bar:
@@ -128,10 +134,10 @@ def top_bar(state: State, codes: np.ndarray) -> None:
     undo.button("Undo", icon=":material/undo:", on_click=deciding.undo, args=(state,), key="undo", help="Z", width="stretch")
     redo.button("Redo", icon=":material/redo:", on_click=deciding.redo, args=(state,), key="redo", help="Shift+Z or Y", width="stretch")
     with more.popover("History", icon=":material/history:", key="history", width="stretch"):
-        history(state, services.events(str(state.run)), services.standing(str(state.run)))
+        history(state, book, services.events(str(state.run)), services.standing(str(state.run)))
 
 
-def history(state: State, events: list[Event], standing: set[int]) -> None:
+def history(state: State, book: Book, events: list[Event], standing: set[int]) -> None:
     """The log in sentences, newest first, each with a button that takes it back and keeps the later ones."""
     st.caption(texts.KEYS_HELP)
     if not events:
@@ -140,18 +146,22 @@ def history(state: State, events: list[Event], standing: set[int]) -> None:
     with st.container(height=300, border=False):
         for event in events[::-1][:HISTORY_LINES]:
             words, button = st.columns([4, 1.2], gap="small", vertical_alignment="center")
-            words.markdown(event_words(event) + (" :gray[· taken back]" if event.seq not in standing else ""))
+            words.markdown(event_words(book, event) + (" :gray[· taken back]" if event.seq not in standing else ""))
             if deciding.is_decision(event) and event.seq in standing:
                 button.button("Revert", key=f"revert_{event.seq}", on_click=deciding.revert, args=(state, event.seq), width="stretch")
 
 
-def event_words(event: Event) -> str:
-    """'7. Accepted 214 suggestions (selection, confidence ≥ 0.80)'."""
+def event_words(book: Book, event: Event) -> str:
+    """'7. Accepted 214 suggestions (selection, confidence ≥ 0.80)', '8. Rejected row 12: age 3 → 31'."""
     what = f"{event.seq}. **{texts.EVENT_WORDS[event.kind]}** "
-    what += f"no. {event.reverts}" if event.reverts is not None else texts.suggestions(len(event.patch_ids))
-    if event.kind is DecisionKind.EDIT:
-        what += ": row left out" if event.value == DROP_VALUE else f": `{event.value}`"
-    return what + (f" :gray[({event.query})]" if event.query else "")
+    if event.reverts is not None:
+        return what + f"no. {event.reverts}"
+    if len(event.patch_ids) != 1:
+        return what + texts.suggestions(len(event.patch_ids)) + (f" :gray[({event.query})]" if event.query else "")
+    patch = book.patches.iloc[book.patch_at[event.patch_ids[0]]]
+    new = patch["new"] if event.value is None else event.value
+    change = "leave out" if new == DROP_VALUE else review.change_words(patch["action"], new)
+    return what + f"row {patch['row_id']}: {review.column_words(patch['column'], patch['action'])} → `{change}`"
 
 
 def intro(state: State) -> None:

@@ -23,7 +23,7 @@ if state.row is None and len(order):
 widgets.filter_form(state, book)
 components.keys(f"edit {state.edits}" if state.editing else "")
 with st.container(key="review_page", gap="small"):
-    widgets.top_bar(state, codes)
+    widgets.top_bar(state, book, codes)
     widgets.intro(state)
     left, right = st.columns([1.42, 1], gap="small")
     with left:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -107,10 +108,12 @@ def _write_meta(folder: Path, n: int, m: int, patches: pd.DataFrame) -> None:
     counts = patches["error_type"].value_counts().to_dict()
     _write_json(folder / "schema.json", schema)
     _write_json(folder / "summary.json", {"rows": n, "validation_rows": m, "counts": counts, "thresholds": dict.fromkeys(counts, 0.5)})
+    source = folder / "input" / "train.csv"
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()
     now = "2026-01-01T00:00:00+00:00"
     _write_json(folder / "manifest.json", {
         "schema_version": 1, "created": now, "settings": {}, "stages": {},
-        "inputs": {"train": {"name": "census.csv", "sha256": "0" * 64, "bytes": 1}},
+        "inputs": {"train": {"name": "census.csv", "file": "input/train.csv", "sha256": digest, "bytes": source.stat().st_size}},
     })  # fmt: skip
     _write_json(folder / "status.json", {
         "state": "done", "stage": "map", "stage_index": 5, "stage_count": 6, "fraction": 1.0, "overall": 1.0, "message": "done",

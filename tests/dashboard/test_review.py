@@ -1,0 +1,148 @@
+"""The review's arithmetic against slow, obvious twins; ids stay with their rows whatever is filtered or sorted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dashboard import components, palette, review
+from dashboard.review import Book
+from dashboard.state import STATES, Filters
+from demix_core.decisions import PatchState
+from demix_core.store import Run
+from demix_core.types import ColumnKind, DecisionKind, ErrorType
+from tests.dashboard import fake_run
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory: pytest.TempPathFactory) -> Book:
+    run = Run(fake_run.make(tmp_path_factory.mktemp("review") / "run", n=600))
+    rows = run.diagnosis()
+    shuffled = rows.sample(frac=1, random_state=3).reset_index(drop=True)  # row ids that are no positions
+    return Book("fake", 1, run.schema(), run.rows(), shuffled, run.patches())
+
+
+@pytest.fixture(scope="module")
+def codes(book: Book) -> np.ndarray:
+    kinds = (DecisionKind.ACCEPT, DecisionKind.EDIT, DecisionKind.REJECT)
+    replayed = {int(p): PatchState(kinds[i % 3], None, i) for i, p in enumerate(book.patches["patch_id"][::2])}
+    return review.state_codes(book, replayed)
+
+
+def test_states_are_those_of_the_log(book: Book, codes: np.ndarray) -> None:
+    expected = ["accepted", "edited", "rejected"]
+    for i, code in enumerate(codes):
+        assert STATES[code] == (expected[(i // 2) % 3] if i % 2 == 0 else "open")
+
+
+def test_a_row_is_open_while_any_of_its_suggestions_is(book: Book, codes: np.ndarray) -> None:
+    states = review.row_states(book, codes)
+    for at, row_id in enumerate(book.row_ids):
+        mine = codes[(book.patches["row_id"] == row_id).to_numpy()]
+        assert states[at] == (0 if not len(mine) else 1 if (mine == 0).any() else mine.min() + 1)
+
+
+FILTERS = [
+    Filters(),
+    Filters(types=(ErrorType.LABEL,)),
+    Filters(states=("accepted", "rejected")),
+    Filters(least=0.8),
+    Filters(classes=(">50K",), states=STATES),
+    Filters(columns=("hours",), states=STATES),
+    Filters(search="masters"),
+    Filters(search="7"),
+]
+
+
+@pytest.mark.parametrize("filters", FILTERS, ids=str)
+@pytest.mark.parametrize("chosen", [None, np.arange(0, 400, 3)], ids=["all", "lasso"])
+def test_the_queue_is_what_a_loop_would_find(book: Book, codes: np.ndarray, filters: Filters, chosen: np.ndarray | None) -> None:
+    found = []
+    for i, patch in enumerate(book.patches.to_dict("records")):
+        cells = [str(v) for v in book.rows.loc[patch["row_id"]]]
+        line = "\x1f".join(cells).lower()
+        if (
+            ErrorType(patch["error_type"]) in filters.types
+            and STATES[codes[i]] in filters.states
+            and patch["confidence"] >= filters.least
+            and (not filters.columns or patch["column"] in filters.columns)
+            and (not filters.classes or book.rows.at[patch["row_id"], fake_run.TARGET] in filters.classes)
+            and (not filters.search or filters.search in line or str(patch["row_id"]) == filters.search)
+            and (chosen is None or patch["row_id"] in chosen)
+        ):
+            found.append(i)
+    assert review.passing(book, codes, filters, chosen).tolist() == found
+
+
+@pytest.mark.parametrize("by", ["row", "type", "column", "confidence", "state"])
+@pytest.mark.parametrize("ascending", [True, False])
+def test_sorting_keeps_every_position_once(book: Book, codes: np.ndarray, by: str, ascending: bool) -> None:
+    positions = np.arange(0, len(book.patches), 2)
+    order = review.ordered(book, codes, positions, by, ascending)
+    assert sorted(order) == positions.tolist()
+    if by == "confidence":
+        values = book.patches["confidence"].to_numpy()[order]
+        assert (np.diff(values) * (1 if ascending else -1) >= 0).all()
+
+
+def test_lines_speak_of_their_own_row(book: Book, codes: np.ndarray) -> None:
+    order = review.ordered(book, codes, np.arange(len(book.patches)), "confidence", False)
+    by_id = book.patches.set_index("patch_id")
+    for line in review.lines(book, codes, order):
+        assert line["row"] == by_id.at[line["id"], "row_id"]
+        assert line["state"] == STATES[codes[book.patch_at[line["id"]]]]
+
+
+def test_marks_carry_type_decision_and_filter(book: Book, codes: np.ndarray) -> None:
+    states = review.row_states(book, codes)
+    visible = review.visible_rows(book, codes, Filters(types=(ErrorType.FEATURE,)))
+    marks = review.marks(book, states, visible)
+    for at, row in enumerate(book.diagnosis.to_dict("records")):
+        flags = [row[t.value] for t in ErrorType]
+        assert marks[at] & 7 == (4 if sum(flags) > 1 else sum(f * (k + 1) for k, f in enumerate(flags)))
+        assert bool(marks[at] & review.DECIDED_BIT) == (states[at] > 1)
+        assert bool(marks[at] & review.FILTERED_BIT) == (not row["feature_error"])
+
+
+@pytest.mark.parametrize("by", ["Error type", "Confidence", "Label", "Decision", "Column: age", "Column: education"])
+def test_every_colouring_has_a_colour_for_every_row(book: Book, codes: np.ndarray, by: str) -> None:
+    view = review.colouring(book, review.row_states(book, codes), by)
+    assert view.colour.dtype == np.uint8 and len(view.colour) == len(book.diagnosis)
+    assert view.colour.max() < len(view.ramp or view.legend)
+
+
+def test_a_ramp_puts_missing_apart_and_keeps_order() -> None:
+    view = review.colour_by_values("x", pd.Series(["1", "", "3", "2", "nan"]), ColumnKind.NUMERIC)
+    assert view.colour[[1, 4]].tolist() == [255, 255]
+    assert view.colour[0] < view.colour[3] < view.colour[2] < 255
+    assert view.ramp is not None and view.ramp[255] == palette.MISSING_COLOUR
+
+
+def test_many_categories_end_in_others() -> None:
+    values = pd.Series([f"c{i % 40}" for i in range(400)])
+    view = review.colour_by_values("x", values, ColumnKind.CATEGORICAL)
+    assert len(view.legend) == review.MOST_CATEGORIES + 1
+    assert view.legend[-1]["name"] == "29 others"
+
+
+def test_ramp_ends_are_cividis() -> None:
+    assert (palette.ramp()[0], palette.ramp()[-1], len(palette.ramp())) == (palette.CIVIDIS[0], palette.CIVIDIS[-1], 255)
+
+
+@given(st.lists(st.booleans(), max_size=300))
+def test_a_selection_survives_its_bitset(chosen: list[bool]) -> None:
+    bits = components.pack_bits(np.array(chosen, bool))
+    assert components.unpack_bits(bits, len(chosen)).tolist() == np.flatnonzero(chosen).tolist()
+
+
+def test_positions_are_packed_as_the_map_reads_them() -> None:
+    x, y, ids = np.array([1.5, -2]), np.array([0.25, 4]), np.array([7, 70000])
+    packed = components.pack_positions(9, x, y, ids)
+    assert np.frombuffer(packed[:8], "<u4").tolist() == [2, 9]
+    assert np.frombuffer(packed[8:24], "<f4").tolist() == [1.5, -2, 0.25, 4]
+    assert np.frombuffer(packed[24:], "<u4").tolist() == [7, 70000]

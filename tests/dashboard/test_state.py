@@ -1,0 +1,90 @@
+"""Transitions of the tab's state, and where the review goes next."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dashboard.deciding import following
+from dashboard.state import State
+from demix_core.types import ErrorType
+
+
+def test_another_run_forgets_what_spoke_of_the_old_one() -> None:
+    state = State(run="a", row=3, patch=1, selection=np.array([1, 2]))
+    state.filter(types=(ErrorType.LABEL,))
+    token = state.token
+    state.open_run("b")
+    assert (state.row, state.patch, state.selection) == (None, None, None)
+    assert state.filters.types == tuple(ErrorType) and state.token > token
+
+
+def test_the_same_run_again_keeps_everything() -> None:
+    state = State(run="a", row=3, patch=1)
+    state.open_run("a")
+    assert (state.row, state.patch) == (3, 1)
+
+
+def test_another_table_forgets_the_corrections() -> None:
+    state = State()
+    state.choose_data("a.csv")
+    state.correct_data(target="y", task="regression", kinds=(("x", "text"),))
+    state.choose_data("a.csv")
+    assert state.data.target == "y"
+    state.choose_data("b.csv")
+    assert (state.data.target, state.data.task, state.data.kinds) == ("", "auto", ())
+
+
+def test_another_target_asks_for_its_task_anew() -> None:
+    state = State()
+    state.correct_data(target="y", task="regression")
+    state.correct_data(target="z")
+    assert state.data.task == "auto"
+
+
+def test_presses_are_acted_upon_once_and_a_reload_counts_anew() -> None:
+    state = State()
+    pressed = {"nonce": "1", "queue": [[1, "a"], [2, "j"]]}
+    for seq, _ in state.fresh_keys(pressed):
+        state.key_seq = seq
+    assert state.fresh_keys(pressed) == []
+    assert state.fresh_keys({"nonce": "1", "queue": [[2, "j"], [3, "x"]]}) == [(3, "x")]
+    assert state.fresh_keys({"nonce": "2", "queue": [[1, "k"]]}) == [(1, "k")]
+
+
+def test_an_old_message_is_not_heard_again() -> None:
+    state = State()
+    assert state.fresh("map", 5) and not state.fresh("map", 5) and not state.fresh("map", 4) and state.fresh("queue", 1)
+
+
+def test_a_second_click_on_a_header_turns_the_order_around() -> None:
+    state = State()
+    state.order("row")
+    assert (state.sort, state.ascending) == ("row", True)
+    state.order("row")
+    assert not state.ascending
+    state.order("confidence")
+    assert not state.ascending
+
+
+def test_looking_elsewhere_closes_the_edit() -> None:
+    state = State(row=1, patch=1)
+    state.edit(True)
+    state.look_at(2, 2)
+    assert not state.editing
+
+
+def test_a_clean_row_offers_no_edit() -> None:
+    state = State(row=1, patch=None)
+    state.edit(True)
+    assert not state.editing
+
+
+@given(st.permutations(range(8)), st.sets(st.integers(0, 7)), st.integers(0, 7))
+def test_next_is_the_first_alive_after_here_else_the_last_before(order: list[int], alive: set[int], here: int) -> None:
+    at = order.index(here)
+    after = [p for p in order[at + 1 :] if p in alive]
+    before = [p for p in order[:at] if p in alive]
+    expected = after[0] if after else before[-1] if before else None
+    assert following(np.array(order), here, np.array(sorted(alive), int)) == expected
