@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def export(
 
     accept: 'all' or words like 'label,feature': all patches of these types of at least min_confidence; decisions: a
     decisions.jsonl to replay; neither: the run's own log, which is only read. Nothing decided: OUT equals the input.
-    InputError: an unknown word, a share outside [0, 1], OUT inside the way of the input, or decisions of another input.
+    InputError: an unknown word, a share outside [0, 1], OUT in place of the run's input, or decisions of another input.
     """
     source = run.input_path()
     if out.resolve() == source.resolve():
@@ -50,9 +50,9 @@ def export(
     digest = run.manifest().inputs["train"]["sha256"]
     chosen = None if accept is None else accepted(patches, accept, min_confidence)
     if chosen is None and decisions is None:
-        return _write(run, patches, run.decisions(), source, out, digest, with_weights)
-    with tempfile.TemporaryDirectory() as scratch:
-        log = DecisionLog(Path(scratch) / "decisions.sqlite")
+        with closing(run.decisions()) as log:
+            return _write(run, patches, log, source, out, digest, with_weights)
+    with tempfile.TemporaryDirectory() as scratch, closing(DecisionLog(Path(scratch) / "decisions.sqlite")) as log:
         if decisions is not None:
             log.import_jsonl(decisions, digest)
         elif chosen:
@@ -77,9 +77,9 @@ def accepted(patches: pd.DataFrame, accept: str, min_confidence: float) -> list[
 def _write(
     run: Run, patches: pd.DataFrame, log: DecisionLog, source: Path, out: Path, digest: str, with_weights: bool
 ) -> Exported:
-    changes = plan(patches, log.replay())
-    beside: Sequence[Path] = [out.with_name(f"{out.stem}.{what}") for what in ("changes.csv", "decisions.jsonl")]
+    changes = plan(patches, log.replay(), log.events())
+    changed, decided = (out.with_name(f"{out.stem}.{what}") for what in ("changes.csv", "decisions.jsonl"))
     write(TableFile.read(source), changes, out, with_weights)
-    write_changes_csv(changes, beside[0])
-    log.export_jsonl(beside[1], digest)
-    return Exported(len(changes.cells), len(changes.dropped), len(changes.weights), (out, beside[0], beside[1]))
+    write_changes_csv(changes, changed)
+    log.export_jsonl(decided, digest)
+    return Exported(len(changes.cells), len(changes.dropped), len(changes.weights), (out, changed, decided))

@@ -55,13 +55,15 @@ def progress_bar() -> Iterator[Progress]:
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """A table on stdout; all cells but the first to the right when they are numbers."""
-    shown = Table(title=title, title_justify="left")
+    shown = Table()
     for i, name in enumerate(columns):
         numbers = bool(rows) and all(isinstance(row[i], int | float) for row in rows)
         shown.add_column(escape(name), justify="right" if numbers else "left", overflow="fold")
     for row in rows:
         shown.add_row(*(escape(_text(value)) for value in row))
-    Console().print(shown)
+    out = Console()
+    out.print(escape(title), style="bold", soft_wrap=True, highlight=False)
+    out.print(shown)
 
 
 def _text(value: object) -> str:
