@@ -21,11 +21,15 @@ REVIEWER = "command line"
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written. cells, dropped, weighted: how many; files: cleaned table, changes, decisions."""
+    """What was written.
+
+    cells, dropped, weighted: how many; with_weights: whether the table has them; files: table, changes, decisions.
+    """
 
     cells: int
     dropped: int
     weighted: int
+    with_weights: bool
     files: tuple[Path, Path, Path]
 
 
@@ -82,4 +86,5 @@ def _write(
     write(TableFile.read(source), changes, out, with_weights)
     write_changes_csv(changes, changed)
     log.export_jsonl(decided, digest)
-    return Exported(len(changes.cells), len(changes.dropped), len(changes.weights), (out, changed, decided))
+    files = (out, changed, decided)
+    return Exported(len(changes.cells), len(changes.dropped), len(changes.weights), with_weights, files)

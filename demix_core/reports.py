@@ -134,6 +134,11 @@ def planted(made: Planted) -> None:
 def exported(made: Exported) -> None:
     """What `apply` wrote."""
     out = Console(soft_wrap=True)
-    out.print(f"{made.cells:,} cells changed, {made.dropped:,} rows dropped, {made.weighted:,} rows weighted.")
+    weights = (
+        ""
+        if made.with_weights or not made.weighted
+        else " (their weights are not in the table; --with-weights adds them)"
+    )
+    out.print(f"{made.cells:,} cells changed, {made.dropped:,} rows dropped, {made.weighted:,} rows weighted{weights}.")
     for path in made.files:
         out.print(escape(str(path)))

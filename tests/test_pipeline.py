@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from demix_core import work
-from demix_core.errors import Cancelled, InputError, RunError
+from demix_core.errors import Cancelled, InputError, RunError, StorageError
 from demix_core.explain import Explainer
 from demix_core.pipeline import diagnose, file_hash
 from demix_core.projection import project
@@ -217,6 +218,46 @@ def test_cancel_file_stops_the_job(made, tmp_path: Path) -> None:
     assert told == sorted(told)
     diagnose(table, run.path, settings)
     assert run.status().state is JobState.DONE
+
+
+@pytest.mark.parametrize("writes", [0, 3, 9, 16, 24])
+def test_disk_that_fills_up_while_diagnosing_is_a_sentence_and_loses_nothing(
+    made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
+) -> None:
+    table, settings, run = made
+    rename, left = Path.replace, [writes]
+
+    def full(source: Path, target: Path) -> Path:
+        if target.name != "status.json":
+            left[0] -= 1
+        if left[0] < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return rename(source, target)
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(StorageError, match="No space left on device"):
+        diagnose(table, tmp_path / "run", settings)
+    monkeypatch.setattr(Path, "replace", rename)
+    assert not list((tmp_path / "run").glob("**/.*.tmp"))
+    again = diagnose(table, tmp_path / "run", settings)
+    assert same(run, again) and again.status().state is JobState.DONE
+
+
+def test_native_cells_of_parquet_are_encoded_alike_from_the_runs_texts(made, tmp_path: Path) -> None:
+    r = np.random.default_rng(0)
+    frame = pd.DataFrame({
+        "count": pd.array(r.integers(0, 50, 120), dtype="Int64"), "share": r.normal(size=120),
+        "kind": pd.Categorical(r.choice(["u", "v"], 120)), "row_id": r.integers(0, 9, 120),
+        "time": pd.date_range("2024-01-01", periods=120, freq="h"), "flag": r.random(120) < 0.5,
+    })  # fmt: skip
+    frame["y"] = (frame["share"] > 0).astype(int)
+    frame.loc[::17, "count"], frame.loc[::13, "share"] = pd.NA, np.nan
+    frame.to_parquet(tmp_path / "t.parquet")
+    run = diagnose(tmp_path / "t.parquet", tmp_path / "run", made[1])
+    explainer, job = Explainer(run), work.Work(run, made[1])
+    for place, row_id in enumerate(run.diagnosis()["row_id"]):
+        x, y = explainer.encoded(int(row_id))
+        assert np.array_equal(x[0], job.train.x[place]) and y[0] == job.train.y[place]
 
 
 def test_progress_never_goes_back_and_ends_near_one(made, tmp_path: Path) -> None:
