@@ -40,8 +40,8 @@ try:
         get().arrive(st.query_params.get("run") or services.first_run())
     page = st.navigation(steps())
     widgets.run_picker(get(), services.run_names())
-    page.run()
     if get().run:
         st.query_params["run"] = get().run
+    page.run()
 except DemixError as error:
     st.error(str(error), icon=":material/error:")

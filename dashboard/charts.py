@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 from dashboard.review import FILTERED_BIT, Colouring
 
 FALLBACK_POINTS = 4000
+SAME_COLOUR, OTHER_COLOUR = "#2C8AC9", "#D55E00"
 SYMBOLS = ("circle", "circle", "square", "triangle-up", "diamond")
 
 
@@ -37,14 +38,14 @@ def _quantiles(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return at, np.percentile(values, at)
 
 
-def influence_profile(influence: np.ndarray, same: np.ndarray, typical: np.ndarray, height: int = 168) -> go.Figure:
+def influence_profile(influence: np.ndarray, same: np.ndarray, typical: np.ndarray, height: int = 132) -> go.Figure:
     """The row's influences in ascending order, same and other class apart, against the typical row of its class.
 
     influence: float [M], below zero helps, above harms; same: bool [M]; typical: float [2, 101] (same, other).
     x: percent of those validation rows.
     """
     figure = go.Figure()
-    for name, mask, colour, usual in (("same class", same, "#2C8AC9", typical[0]), ("other classes", ~same, "#D55E00", typical[1])):
+    for name, mask, colour, usual in (("same class", same, SAME_COLOUR, typical[0]), ("other classes", ~same, OTHER_COLOUR, typical[1])):
         if mask.any() and np.isfinite(usual).all():
             figure.add_scatter(
                 x=np.linspace(0, 100, len(usual)), y=usual, mode="lines", name=f"typical row, {name}", hoverinfo="skip",
@@ -58,8 +59,7 @@ def influence_profile(influence: np.ndarray, same: np.ndarray, typical: np.ndarr
             )  # fmt: skip
     figure.add_hline(y=0, line_width=1, opacity=0.4)
     return figure.update_layout(
-        height=height, margin={"l": 44, "r": 6, "t": 36, "b": 22}, hovermode="closest",
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "font": {"size": 10.5}},
+        height=height, margin={"l": 40, "r": 8, "t": 6, "b": 20}, hovermode="closest", showlegend=False,
         xaxis={"ticksuffix": " %", "tickfont": {"size": 10.5}, "range": [0, 100]},
-        yaxis={"title": {"text": "← helps · harms →", "font": {"size": 10.5}}, "tickfont": {"size": 10.5}},
+        yaxis={"tickfont": {"size": 10.5}, "nticks": 5},
     )  # fmt: skip

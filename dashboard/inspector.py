@@ -185,7 +185,7 @@ def likelihoods(explained: Explanation) -> str:
     if classes and isinstance(classes[0].value, float):
         return f'<div class="dx-h">{texts.PREDICTION.format(model=classes[0].value, other=classes[0].out_of_fold, given=explained.given)}</div>'
     ranked = sorted(classes, key=lambda c: -c.out_of_fold)[:MOST_CLASSES]
-    grey, blue = palette.CLEAN.colour, "#2C8AC9"
+    grey, blue = palette.CLEAN.colour, charts.SAME_COLOUR
     items = [
         (f"{c.value}{' (given)' if c.value == explained.given else ''}", c.out_of_fold, blue if c.value == explained.given else grey, None)
         for c in ranked
@@ -196,6 +196,7 @@ def likelihoods(explained: Explanation) -> str:
 def influence(book: Book, row_id: int) -> None:
     """The row's effect on the validation rows: profile, most harmed, most helped."""
     explained = services.explain(book.name, row_id)
+    st.html(f'<div class="dx-small">{texts.PROFILE_WORDS.format(same=charts.SAME_COLOUR, other=charts.OTHER_COLOUR)}</div>')
     figure = charts.influence_profile(explained.profile, explained.same_class, explained.typical)
     st.plotly_chart(figure, key="influence", config={"displayModeBar": False})
     for head, places in (("It harms most", explained.harmed), ("It helps most", explained.helped)):

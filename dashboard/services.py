@@ -12,7 +12,7 @@ import shutil
 import sys
 import zlib
 from collections.abc import Sequence
-from dataclasses import Field, asdict, dataclass, fields
+from dataclasses import Field, asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -139,12 +139,19 @@ def start(choice: DataChoice, settings: Settings, weights: Path | None = None) -
     return name
 
 
-def start_again(name: str) -> None:
-    """Starts a failed or cancelled job again; it goes on from the last finished stage."""
+def start_again(name: str, settings: Settings | None = None) -> None:
+    """Starts a run's job again, on its own copies of the files; it goes on from the last finished stage."""
     run = Run(run_path(name))
-    request = Settings.from_dict(run.json("request.json"))
-    paths = {role: run.input_path(role) for role in run.manifest().inputs}
-    jobs.start(paths["train"], run.path, request, paths.get("validation"), paths.get("test"), paths.get("weights"))
+    manifest = run.manifest()
+    paths = {role: run.input_path(role) for role in manifest.inputs}
+    wanted = settings or Settings.from_dict(manifest.settings)
+    jobs.start(paths["train"], run.path, wanted, paths.get("validation"), paths.get("test"), paths.get("weights"))
+
+
+def draw_map(name: str, method: str) -> None:
+    """Starts the job that adds the other map; everything else is fresh already."""
+    given = Settings.from_dict(Run(run_path(name)).manifest().settings)
+    start_again(name, replace(given, map=replace(given.map, method=method)))
 
 
 def stages(name: str) -> dict[str, float]:

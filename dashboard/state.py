@@ -92,6 +92,10 @@ class State:
         """Whether the diagnose page shows the run's job or the form for a new one."""
         self.watching = on
 
+    def show_map(self, method: str) -> None:
+        """One of the projections."""
+        self.projection = method
+
     def close_intro(self) -> None:
         """The newcomer has read it."""
         self.intro = False

@@ -78,6 +78,11 @@ NOTHING_DECIDED = (
     "Nothing is decided yet, so the exported file would be identical to your input. Accept suggestions in the review first."
 )
 NO_WEBGL = "This browser offers no WebGL2, so the map is a smaller picture: a sample of {shown} of {all} rows, all suspects first."
+MAP_HELP = "Two ways to lay rows of similar effect near each other; one with dots is drawn when you choose it."
+PROFILE_WORDS = (
+    "Its influence on every validation row, sorted: <b style='color:{same}'>same class</b>, "
+    "<b style='color:{other}'>other classes</b>; dotted: the typical row of its class. Below 0 it helps, above 0 it harms."
+)
 ROW_WITHOUT_SUGGESTION = "Nothing is suggested for this row. Its evidence is below; J goes on with the queue."
 ROW_CLEAN = "Nothing is suspected in this row."
 EXAMPLE_MISSING = "The shipped example is not part of this checkout."

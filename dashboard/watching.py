@@ -13,6 +13,15 @@ from demix_core.store import JobState, Status
 POLL_SECONDS = 0.7
 
 
+def instead(name: str | None, title: str) -> None:
+    """In place of a page that needs a finished run: the job if there is one, else where to begin."""
+    if name is not None and services.status(name) is not None:
+        job(name)
+        return
+    widgets.empty(title, texts.NO_RUN)
+    st.page_link("views/data.py", label="Choose data", icon=":material/table_view:")
+
+
 def job(name: str) -> None:
     """Progress while the job runs, then its end: go on to the review, one sentence, or start again."""
     status = services.status(name)
@@ -21,25 +30,24 @@ def job(name: str) -> None:
         return
     progress = st.fragment(_progress, run_every=POLL_SECONDS if status.state.active else None)
     progress(name, status.state)
-    if status.state.active:
-        return
     if status.state is JobState.DONE:
         st.success(texts.JOB_DONE, icon=":material/check_circle:")
-        if st.button("Review the suggestions", type="primary", key="to_review"):
-            get().watch(False)
-            st.switch_page("views/review.py")
     elif status.state is JobState.CANCELLED:
         st.info(texts.JOB_CANCELLED, icon=":material/pause_circle:")
-    else:
+    elif not status.state.active:
         st.error(status.error or texts.JOB_FAILED, icon=":material/error:")
-    _after(name, status)
+    if not status.state.active:
+        _after(name, status)
 
 
 def _after(name: str, status: Status) -> None:
-    again, other = st.columns([1, 3])
-    if status.state is not JobState.DONE:
-        again.button("Go on", icon=":material/play_arrow:", key="again", on_click=services.start_again, args=(name,), width="stretch")
-    other.button("New diagnosis", key="new_diagnosis", on_click=get().watch, args=(False,))
+    with st.container(horizontal=True):
+        if status.state is JobState.DONE:
+            if st.button("Review the suggestions", type="primary", key="to_review", icon=":material/arrow_forward:"):
+                st.switch_page("views/review.py")
+        else:
+            st.button("Go on", icon=":material/play_arrow:", key="again", on_click=services.start_again, args=(name,))
+        st.button("New diagnosis", key="new_diagnosis", on_click=get().watch, args=(False,))
 
 
 def _progress(name: str, before: JobState) -> None:

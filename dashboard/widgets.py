@@ -189,20 +189,26 @@ def keep(state: State, name: str, key: str) -> Any:
     return copy
 
 
-def map_controls(state: State, book: Book, methods: list[str]) -> None:
-    """Colour by, and which projection."""
+def map_controls(state: State, book: Book, drawn: list[str]) -> None:
+    """Colour by, and which projection; one that is not drawn yet is drawn on request."""
     choices = review.colour_choices(book.schema)
-    left, right = st.columns([3, 2], gap="small")
+    left, right = st.columns([3, 2.4], gap="small")
     left.selectbox(
         "Colour by", choices, index=choices.index(state.colour), key="w_colour", on_change=keep(state, "colour", "w_colour"),
         format_func=lambda c: f"Colour by {c[:1].lower()}{c[1:]}", label_visibility="collapsed",
     )  # fmt: skip
-    if state.projection not in methods:
-        state.projection = methods[0]
+    if state.projection not in drawn:
+        state.show_map(drawn[0])
+
+    def change() -> None:
+        method = st.session_state["w_projection"]
+        if method not in drawn:
+            services.draw_map(book.name, method)
+        state.show_map(method)
+
     right.segmented_control(
-        "Projection", methods, default=state.projection, required=True, key="w_projection", format_func=SCALE_WORDS.__getitem__,
-        on_change=keep(state, "projection", "w_projection"), label_visibility="collapsed",
-        help="Two ways to lay rows of similar effect near each other.",
+        "Projection", list(SCALE_WORDS), default=state.projection, key="w_projection", required=True, on_change=change,
+        format_func=lambda m: SCALE_WORDS[m] + ("" if m in drawn else " …"), label_visibility="collapsed", help=texts.MAP_HELP,
     )  # fmt: skip
 
 

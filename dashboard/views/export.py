@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import exporting, services, texts, widgets
+from dashboard import exporting, services, texts, watching, widgets
 from dashboard.state import get
 
 state = get()
 widgets.page_title("Export", texts.EXPORT_WORDS)
 if not services.is_done(state.run):
-    widgets.empty("Nothing to export yet", texts.NO_RUN)
-    st.page_link("views/data.py", label="Choose data", icon=":material/table_view:")
+    watching.instead(state.run, "Nothing to export yet")
     st.stop()
 run = str(state.run)
 left, right = st.columns([2.1, 1], gap="large")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import components, deciding, inspector, services, texts, widgets
+from dashboard import components, deciding, inspector, services, texts, watching, widgets
 from dashboard.state import get
 
 state = get()
 if not services.is_done(state.run):
     widgets.page_title("Review", texts.PROMISE)
-    widgets.empty("Nothing to review yet", texts.NO_RUN)
-    st.page_link("views/data.py", label="Choose data", icon=":material/table_view:")
+    watching.instead(state.run, "Nothing to review yet")
     st.stop()
 run = str(state.run)
 deciding.hear(state)

@@ -1,0 +1,218 @@
+"""A person's walk through the dashboard in a real browser: upload, diagnose, look, decide, export; and what keys must do."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from demix_core.exporting import export
+from demix_core.store import Run
+from demix_core.types import DecisionKind
+from tests import tiny
+from tests.dashboard import fake_run
+from tests.dashboard.browser import (
+    browsing, current, decided, errors_of, lasso, new_page, serving, wait_decided, wait_map,
+)  # fmt: skip
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("workspace")
+    for name in ("keys", "map", "fields", "screen"):
+        fake_run.make(folder / "runs" / name, n=1500)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(workspace: Path) -> Iterator[str]:
+    with serving(workspace) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with browsing() as opened:
+        yield opened
+
+
+def opened(browser: Browser, address: str, run: str, **options: object) -> Page:
+    page = new_page(browser, **options)
+    page.goto(f"{address}/?run={run}")
+    wait_map(page)
+    return page
+
+
+def test_the_whole_walk(browser: Browser, address: str, workspace: Path, tmp_path: Path) -> None:
+    table = tiny.table(tmp_path / "people.csv", n=400)
+    page = new_page(browser)
+    diagnose_upload(page, address, table, tiny.classifier(tmp_path / "dec.safetensors"))
+    run = Run(workspace / "runs" / "people-1")
+    page.get_by_role("button", name="Review the suggestions").click()
+    wait_map(page)
+    decide_some(page, run)
+    check_export(page, run, table, tmp_path)
+    assert errors_of(page) == []
+
+
+def diagnose_upload(page: Page, address: str, table: Path, classifier: Path) -> None:
+    page.goto(f"{address}/data")
+    page.locator("[data-testid=stFileUploaderDropzone] input").set_input_files(table)
+    page.get_by_role("button", name="Go on to Diagnose").click()
+    page.get_by_text("More options").click()
+    field = page.locator(".st-key-w_option_diagnose_classifier input")
+    field.fill(str(classifier))
+    field.press("Enter")
+    page.locator(".st-key-start button").click()
+    page.wait_for_selector("#stages")
+    page.wait_for_url("**run=people-1**")
+    page.reload()  # the job goes on in its own process
+    page.wait_for_selector("#stages[data-state=done]")
+
+
+def decide_some(page: Page, run: Run) -> None:
+    first = current(page)
+    page.keyboard.press("a")
+    wait_decided(page, 1)
+    second = current(page)
+    assert second != first
+    page.keyboard.press("x")
+    wait_decided(page, 2)
+    page.keyboard.press("z")
+    wait_decided(page, 1)
+    assert current(page) == second
+    camera = page.evaluate("JSON.stringify(window.demixMap.camera)")
+    ids = lasso(page)
+    patches = run.patches()
+    standing = run.decisions().replay()
+    wanted = patches[patches["row_id"].isin(ids) & ~patches["patch_id"].isin(standing)]
+    assert len(wanted)
+    page.wait_for_selector(f'#queue_head[data-n="{len(wanted)}"]', state="attached")
+    page.get_by_role("button", name="Decide together").click()
+    page.get_by_role("button", name=f"Accept {len(wanted)} ").click()
+    wait_decided(page, 1 + len(wanted))
+    assert page.evaluate("JSON.stringify(window.demixMap.camera)") == camera
+    assert int(page.get_attribute(".demix-map", "data-selected") or 0) == len(ids)
+    page.get_by_role("button", name="Undo").click()
+    wait_decided(page, 1)
+    page.get_by_role("button", name="Redo").click()
+    wait_decided(page, 1 + len(wanted))
+    states = run.decisions().replay()
+    assert set(states) == {first[1], *(int(i) for i in wanted["patch_id"])}
+    assert {s.kind for s in states.values()} == {DecisionKind.ACCEPT}
+
+
+def check_export(page: Page, run: Run, table: Path, tmp_path: Path) -> None:
+    page.get_by_role("link", name="Export").click()
+    with page.expect_download() as download:
+        page.locator(".st-key-download_cleaned button").click()
+    cleaned = Path(download.value.path()).read_bytes()
+    same = tmp_path / "again.csv"
+    export(run, same)
+    assert cleaned == same.read_bytes()
+    before, after = (list(csv.reader(text.decode().splitlines())) for text in (table.read_bytes(), cleaned))
+    head, states = before[0], run.decisions().replay()
+    changed = {(i - 1, head[j]) for i, line in enumerate(after) for j, cell in enumerate(line) if cell != before[i][j]}
+    taken = run.patches().set_index("patch_id").loc[list(states)]
+    cells = taken[taken["action"].isin(["relabel", "impute"])]
+    assert changed == {(int(p.row_id), p.column) for p in cells.itertuples() if p.old != p.new}
+    for patch in cells.itertuples():
+        assert after[int(patch.row_id) + 1][head.index(patch.column)] == patch.new
+    with page.expect_download() as download:
+        page.locator(".st-key-download_changes button").click()
+    lines = Path(download.value.path()).read_text().splitlines()
+    assert len(lines) == 1 + len(taken)
+
+
+def test_fast_presses_are_all_heard(browser: Browser, address: str, workspace: Path) -> None:
+    page = opened(browser, address, "keys")
+    for _ in range(10):
+        page.keyboard.press("a")
+    wait_decided(page, 10)
+    log = Run(workspace / "runs" / "keys").decisions().events()
+    assert len({e.patch_ids for e in log}) == 10
+    page.close()
+
+
+def test_keys_are_silent_in_a_field_and_an_edit_is_typed(browser: Browser, address: str, workspace: Path) -> None:
+    run = Run(workspace / "runs" / "fields")
+    page = opened(browser, address, "fields")
+    search = page.get_by_label("Search in the rows")
+    search.click()
+    search.press_sequentially("axz")
+    search.fill("")
+    search.press("Enter")
+    types = page.locator(".st-key-f_types")
+    left = len(run.patches())
+    for name, kind in (("Label error", "label_error"), ("Spurious", "spurious")):  # only cells stay
+        types.get_by_role("button", name=name).click()
+        left -= int((run.patches()["error_type"] == kind).sum())
+        page.wait_for_selector(f'#queue_head[data-n="{left}"]', state="attached")
+    assert decided(page) == 0
+    line = page.locator(".demix-queue tbody tr").nth(1)
+    patch = int(line.get_attribute("data-id") or -1)
+    line.click()
+    page.wait_for_selector(f'#inspector[data-patch="{patch}"]', state="attached")
+    page.keyboard.press("e")
+    page.wait_for_function("document.activeElement?.closest('.st-key-edit_box')")
+    page.keyboard.type("77")  # the old text is selected, so this replaces it
+    page.keyboard.press("Enter")
+    wait_decided(page, 1)
+    assert [(e.kind, e.patch_ids, e.value) for e in run.decisions().events()] == [(DecisionKind.EDIT, (patch,), "77")]
+    assert errors_of(page) == []
+    page.close()
+
+
+def test_the_map_keeps_its_view_and_esc_clears(browser: Browser, address: str) -> None:
+    page = opened(browser, address, "map")
+    box = page.locator(".demix-map .overlay").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 200, box["y"] + 150)
+    page.mouse.wheel(0, -400)
+    ids = lasso(page, share=0.2)
+    camera = page.evaluate("JSON.stringify(window.demixMap.camera)")
+    page.locator(".st-key-w_colour input").click()
+    page.get_by_role("option", name="Colour by decision").click()
+    page.wait_for_function("window.demixMap.head.title === 'Decision'")
+    assert page.evaluate("JSON.stringify(window.demixMap.camera)") == camera
+    assert int(page.get_attribute(".demix-map", "data-selected") or 0) == len(ids)
+    page.locator(".demix-map .overlay").focus()
+    page.keyboard.press("Escape")
+    page.wait_for_selector('.demix-map[data-selected="0"]')
+    assert page.locator(".demix-map").count() == 1
+    page.evaluate("window.demixMap.points.gl.getExtension('WEBGL_lose_context').loseContext()")
+    page.wait_for_selector(".demix-map[data-lost]")
+    page.close()
+
+
+def test_a_click_on_the_map_shows_that_row(browser: Browser, address: str) -> None:
+    page = opened(browser, address, "map")
+    spot = page.evaluate(
+        """() => { const m = window.demixMap, at = m.mark.findIndex((v) => v & 7);
+        const r = m.overlay.getBoundingClientRect(), [x, y] = m.toScreen(m.x[at], m.y[at]);
+        return {x: r.x + x, y: r.y + y, near: m.ids[m.nearest(x, y)]}; }"""
+    )
+    page.mouse.click(spot["x"], spot["y"])
+    page.wait_for_selector(f'#inspector[data-row="{spot["near"]}"]', state="attached")
+    page.wait_for_function(f"window.demixMap.ids[window.demixMap.head.current] === {spot['near']}")
+    page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_everything_to_decide_is_on_one_screen(browser: Browser, address: str, scheme: str) -> None:
+    page = opened(browser, address, "screen", color_scheme=scheme)
+    for name in (".demix-map", ".st-key-accept", ".st-key-edit", ".st-key-reject", ".st-key-undo", ".demix-queue", "#inspector"):
+        box = page.locator(name).bounding_box()
+        assert box is not None and box["y"] >= 0 and box["y"] + box["height"] <= 800, (name, box)
+    place, first = page.locator(".st-key-accept").bounding_box(), current(page)[1]
+    page.keyboard.press("j")
+    page.wait_for_selector(f'#inspector:not([data-patch="{first}"])', state="attached")
+    page.keyboard.press("e")
+    page.wait_for_selector(".st-key-edit_box")
+    assert page.locator(".st-key-accept").bounding_box() == place
+    page.close()
