@@ -1,4 +1,4 @@
-"""The dashboard: `streamlit run dashboard/app.py [-- [--workspace FOLDER] [RUN]]`. Navigation, sidebar, friendly errors."""
+"""The dashboard (`streamlit run dashboard/app.py [-- [--workspace FOLDER] [RUN]]`): pages, sidebar, friendly errors."""
 
 from __future__ import annotations
 
@@ -22,14 +22,21 @@ def steps() -> list[st.Page]:
     """The four pages in the order of the work, each with its state: done or needed."""
     state = get()
     has_data = bool(state.data.path or state.run)
-    done = {"data": has_data, "diagnose": services.is_done(state.run), "review": services.any_decision(state.run), "export": False}
+    done = {
+        "data": has_data,
+        "diagnose": services.is_done(state.run),
+        "review": services.any_decision(state.run),
+        "export": False,
+    }
     return [
         st.Page(
-            f"views/{name}.py", title=name.capitalize(), default=name == "review",
+            f"views/{name}.py",
+            title=name.capitalize(),
+            default=name == "review",
             icon=f":material/{'check_circle' if done[name] else 'radio_button_unchecked'}:",
         )
         for name in ("data", "diagnose", "review", "export")
-    ]  # fmt: skip
+    ]
 
 
 st.set_page_config(page_title=texts.APP, page_icon=LOGO, layout="wide", initial_sidebar_state="expanded")

@@ -26,11 +26,17 @@ def map_fallback(
     symbols = np.where((marks[at] & 8) > 0, np.char.add(symbols, "-open"), symbols)
     size = np.where((marks[at] & 7) > 0, 7, 3)
     trace = go.Scatter(
-        x=xy[0][at], y=xy[1][at], mode="markers", customdata=row_ids[at], hovertemplate="row %{customdata}<extra></extra>",
+        x=xy[0][at],
+        y=xy[1][at],
+        mode="markers",
+        customdata=row_ids[at],
+        hovertemplate="row %{customdata}<extra></extra>",
         marker={"color": colours, "symbol": symbols, "size": size, "line": {"width": 1}},
-    )  # fmt: skip
+    )
     axis = {"visible": False, "scaleanchor": None}
-    return go.Figure(trace).update_layout(height=height, margin=dict.fromkeys("lrtb", 0), xaxis=axis, yaxis=axis, showlegend=False)
+    return go.Figure(trace).update_layout(
+        height=height, margin=dict.fromkeys("lrtb", 0), xaxis=axis, yaxis=axis, showlegend=False
+    )
 
 
 def _quantiles(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -45,21 +51,35 @@ def influence_profile(influence: np.ndarray, same: np.ndarray, typical: np.ndarr
     x: percent of those validation rows.
     """
     figure = go.Figure()
-    for name, mask, colour, usual in (("same class", same, SAME_COLOUR, typical[0]), ("other classes", ~same, OTHER_COLOUR, typical[1])):
+    for name, mask, colour, usual in (
+        ("same class", same, SAME_COLOUR, typical[0]),
+        ("other classes", ~same, OTHER_COLOUR, typical[1]),
+    ):
         if mask.any() and np.isfinite(usual).all():
             figure.add_scatter(
-                x=np.linspace(0, 100, len(usual)), y=usual, mode="lines", name=f"typical row, {name}", hoverinfo="skip",
+                x=np.linspace(0, 100, len(usual)),
+                y=usual,
+                mode="lines",
+                name=f"typical row, {name}",
+                hoverinfo="skip",
                 line={"color": colour, "width": 1.5, "dash": "dot"},
-            )  # fmt: skip
+            )
         if mask.any():
             x, y = _quantiles(influence[mask])
             figure.add_scatter(
-                x=x, y=y, mode="lines", name=f"this row, {name}", line={"color": colour, "width": 2.5},
+                x=x,
+                y=y,
+                mode="lines",
+                name=f"this row, {name}",
+                line={"color": colour, "width": 2.5},
                 hovertemplate="%{x:.0f} % of these rows lie below %{y:.2f}<extra></extra>",
-            )  # fmt: skip
+            )
     figure.add_hline(y=0, line_width=1, opacity=0.4)
     return figure.update_layout(
-        height=height, margin={"l": 40, "r": 8, "t": 6, "b": 20}, hovermode="closest", showlegend=False,
+        height=height,
+        margin={"l": 40, "r": 8, "t": 6, "b": 20},
+        hovermode="closest",
+        showlegend=False,
         xaxis={"ticksuffix": " %", "tickfont": {"size": 10.5}, "range": [0, 100]},
         yaxis={"tickfont": {"size": 10.5}, "nticks": 5},
-    )  # fmt: skip
+    )

@@ -52,7 +52,7 @@ def look_at_row(state: State, row_id: int) -> None:
 
 
 def following(order: np.ndarray, here: int, alive: np.ndarray) -> int | None:
-    """Where to go from `here`: the next position of the old order that is still alive, else the nearest before, else None.
+    """Where to go from `here`: the next of the old order that is still alive, else the nearest before, else None.
 
     >>> following(np.array([5, 7, 9]), 7, np.array([5, 9])), following(np.array([5, 7]), 7, np.array([5]))
     (9, 5)
@@ -156,9 +156,15 @@ def revert(state: State, seq: int) -> None:
 # ---- news from the components ------------------------------------------------------------------------------------
 
 ACTIONS: dict[str, Callable[[State], None]] = {
-    "a": accept, "e": lambda state: state.edit(True), "x": reject, "s": lambda state: move(state, 1),
-    "j": lambda state: move(state, 1), "k": lambda state: move(state, -1), "undo": undo, "redo": redo,
-}  # fmt: skip
+    "a": accept,
+    "e": lambda state: state.edit(True),
+    "x": reject,
+    "s": lambda state: move(state, 1),
+    "j": lambda state: move(state, 1),
+    "k": lambda state: move(state, -1),
+    "undo": undo,
+    "redo": redo,
+}
 
 
 def hear(state: State) -> None:

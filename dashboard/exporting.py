@@ -20,11 +20,19 @@ def diff(changes: pd.DataFrame) -> None:
         widgets.empty("Nothing will change", texts.NOTHING_DECIDED)
         return
     counts = changes["action"].value_counts()
-    said = [texts.CHANGE_COUNTS[a].format(n=counts[a], s="" if counts[a] == 1 else "s") for a in texts.CHANGE_COUNTS if a in counts]
+    said = [
+        texts.CHANGE_COUNTS[a].format(n=counts[a], s="" if counts[a] == 1 else "s")
+        for a in texts.CHANGE_COUNTS
+        if a in counts
+    ]
     st.markdown(f"In {texts.rows(changes['row_id'].nunique())}: {', '.join(said)}.")
     types = [t for t in ErrorType if (changes["error_type"] == t.value).any()]
-    names = {"": f"All {len(changes):,}"} | {t: f"{texts.TYPE_NAMES[t]} {(changes['error_type'] == t.value).sum():,}" for t in types}
-    chosen = st.segmented_control("Type", names, default="", required=True, format_func=names.__getitem__, label_visibility="collapsed")
+    names = {"": f"All {len(changes):,}"} | {
+        t: f"{texts.TYPE_NAMES[t]} {(changes['error_type'] == t.value).sum():,}" for t in types
+    }
+    chosen = st.segmented_control(
+        "Type", names, default="", required=True, format_func=names.__getitem__, label_visibility="collapsed"
+    )
     shown = changes[changes["error_type"] == chosen] if chosen else changes
     with st.container(height=430, border=True):
         st.html(diff_table(shown.head(SHOWN)))
@@ -43,7 +51,8 @@ def diff_table(changes: pd.DataFrame) -> str:
     )
     names = (("Row", "n"), ("Column", ""), ("Old", ""), ("New", ""), ("What was wrong", ""), ("Confidence", "n"))
     head = "".join(f'<th class="{css}">{name}</th>' for name, css in names)
-    return f'<table class="dx diff" id="diff" data-lines="{len(changes)}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    opening = f'<table class="dx diff" id="diff" data-lines="{len(changes)}">'
+    return f"{opening}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def choices() -> bool:
@@ -59,10 +68,15 @@ def downloads(run: str, with_weights: bool) -> None:
     labels = {"cleaned": "Cleaned table", "changes": "List of changes", "decisions": "Decisions, to replay"}
     for kind, name in names.items():
         st.download_button(
-            f"{labels[kind]} · {name}", lambda kind=kind: services.export_file(run, kind, with_weights), file_name=name,
-            key=f"download_{kind}", icon=f":material/{icons[kind]}:", width="stretch", on_click="ignore",
+            f"{labels[kind]} · {name}",
+            lambda kind=kind: services.export_file(run, kind, with_weights),
+            file_name=name,
+            key=f"download_{kind}",
+            icon=f":material/{icons[kind]}:",
+            width="stretch",
+            on_click="ignore",
             type="primary" if kind == "cleaned" else "secondary",
-        )  # fmt: skip
+        )
 
 
 def command(run: str, with_weights: bool) -> None:

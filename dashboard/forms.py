@@ -14,8 +14,12 @@ from demix_core.types import ColumnKind, Task
 
 SOURCES = ("Example", "Upload", "Path")
 SECTION_NAMES = {
-    "fit": "Task model", "influence": "Influence", "diagnose": "Error classifier", "map": "Map", "": "Repeatability",
-}  # fmt: skip
+    "fit": "Task model",
+    "influence": "Influence",
+    "diagnose": "Error classifier",
+    "map": "Map",
+    "": "Repeatability",
+}
 
 
 # ---- the data page -----------------------------------------------------------------------------------------------
@@ -25,11 +29,15 @@ def source(state: State) -> None:
     """Where the table comes from: the shipped example, an upload, a path."""
     example = services.example_file()
     choices = SOURCES if example is not None else SOURCES[1:]
-    way = st.segmented_control("Where is the table?", choices, default=_first_source(state, choices), required=True, key="w_source")
+    way = st.segmented_control(
+        "Where is the table?", choices, default=_first_source(state, choices), required=True, key="w_source"
+    )
     if way == "Example" and example is not None:
         st.caption(texts.EXAMPLE_WORDS.format(name=example.name))
         if state.data.path != str(example):
-            st.button("Use the example", key="use_example", type="primary", on_click=state.choose_data, args=(str(example),))
+            st.button(
+                "Use the example", key="use_example", type="primary", on_click=state.choose_data, args=(str(example),)
+            )
     elif way == "Upload":
         taken = st.file_uploader("CSV, TSV or parquet", type=["csv", "tsv", "txt", "parquet"], key="w_upload")
         if taken is not None:
@@ -49,11 +57,17 @@ def _first_source(state: State, choices: tuple[str, ...]) -> str:
 
 def held_out(state: State) -> None:
     """What influence is measured on: a share of the rows, or a file; and a clean test file if there is one."""
-    st.subheader("Held-out rows", help="Influence is each training row's effect on rows that the model did not train on.")
+    st.subheader(
+        "Held-out rows", help="Influence is each training row's effect on rows that the model did not train on."
+    )
     way = st.segmented_control(
-        "Held-out rows", ("A share", "A file"), default="A file" if state.data.validation else "A share", required=True, key="w_held",
+        "Held-out rows",
+        ("A share", "A file"),
+        default="A file" if state.data.validation else "A share",
+        required=True,
+        key="w_held",
         label_visibility="collapsed",
-    )  # fmt: skip
+    )
     if way == "A share":
         share = st.slider("Share of the rows", 5, 50, round(100 * state.data.share), 5, format="%d %%", key="w_share")
         state.correct_data(share=share / 100, validation="")
@@ -93,15 +107,23 @@ def column_kinds(state: State, seen: Preview) -> None:
     """The kinds as found, to be corrected by hand."""
     facts = seen.facts
     edited = st.data_editor(
-        facts, hide_index=True, height=420, key=f"w_kinds_{seen.n_rows}_{state.data.path}_{state.data.target}",
+        facts,
+        hide_index=True,
+        height=420,
+        key=f"w_kinds_{seen.n_rows}_{state.data.path}_{state.data.target}",
         disabled=["column", "missing", "distinct", "examples"],
         column_config={
             "column": "Column",
-            "kind": st.column_config.SelectboxColumn("Kind", options=[k.value for k in ColumnKind], required=True, help=texts.KINDS_HELP),
-            "missing": st.column_config.ProgressColumn("Missing", min_value=0.0, max_value=1.0, format="percent", width="small"),
-            "distinct": st.column_config.NumberColumn("Distinct", width="small"), "examples": "Examples",
+            "kind": st.column_config.SelectboxColumn(
+                "Kind", options=[k.value for k in ColumnKind], required=True, help=texts.KINDS_HELP
+            ),
+            "missing": st.column_config.ProgressColumn(
+                "Missing", min_value=0.0, max_value=1.0, format="percent", width="small"
+            ),
+            "distinct": st.column_config.NumberColumn("Distinct", width="small"),
+            "examples": "Examples",
         },
-    )  # fmt: skip
+    )
     changed = edited["kind"] != facts["kind"]
     if changed.any():
         kinds = dict(state.data.kinds) | dict(zip(edited["column"][changed], edited["kind"][changed], strict=True))
@@ -114,7 +136,9 @@ def problems(seen: Preview) -> None:
     if seen.problem:
         st.error(seen.problem, icon=":material/error:")
     if seen.notes:
-        with st.expander(f"{len(seen.notes)} thing{'' if len(seen.notes) == 1 else 's'} to know about this table", expanded=True):
+        with st.expander(
+            f"{len(seen.notes)} thing{'' if len(seen.notes) == 1 else 's'} to know about this table", expanded=True
+        ):
             st.markdown("\n".join(f"- {note}" for note in seen.notes))
 
 
@@ -133,7 +157,9 @@ def control(option: Option) -> Any:
     if option.choices:
         value: Any = st.selectbox(label, option.choices, index=option.choices.index(option.default), key=key)
     elif isinstance(option.default, float):
-        value = st.number_input(label, value=option.default, format="%g", min_value=0.0, step=option.default or 0.01, key=key)
+        value = st.number_input(
+            label, value=option.default, format="%g", min_value=0.0, step=option.default or 0.01, key=key
+        )
     elif isinstance(option.default, int):
         value = st.number_input(label, value=option.default, step=1, min_value=0, key=key)
     else:
@@ -172,12 +198,13 @@ def chosen_data(state: State, seen: Preview) -> None:
     """What the diagnosis will start from."""
     d = state.data
     lines = {
-        "Table": d.path.rsplit("/", 1)[-1], "Rows": f"{seen.n_rows:,}",
+        "Table": d.path.rsplit("/", 1)[-1],
+        "Rows": f"{seen.n_rows:,}",
         "Target": seen.schema.target if seen.schema is not None else d.target,
         "Task": str(seen.schema.task) if seen.schema is not None else d.task,
         "Columns used": f"{len(seen.schema.features)} of {len(seen.columns) - 1}" if seen.schema is not None else "",
         "Held out": d.validation.rsplit("/", 1)[-1] or f"{d.share:.0%} of the rows",
         "Clean test file": d.test.rsplit("/", 1)[-1] or "none",
-    }  # fmt: skip
+    }
     body = "".join(f"<tr><th>{name}</th><td>{escape(value)}</td></tr>" for name, value in lines.items())
     st.html(f'<table class="dx">{body}</table>')

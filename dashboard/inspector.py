@@ -37,9 +37,15 @@ def inspector(state: State, book: Book, codes: np.ndarray) -> None:
             suggestion(patch)
     decide_buttons(state, patch is not None)
     st.segmented_control(
-        "Evidence", PANELS, default=state.panel, required=True, key="w_panel", on_change=keep(state, "panel", "w_panel"),
-        label_visibility="collapsed", width="stretch",
-    )  # fmt: skip
+        "Evidence",
+        PANELS,
+        default=state.panel,
+        required=True,
+        key="w_panel",
+        on_change=keep(state, "panel", "w_panel"),
+        label_visibility="collapsed",
+        width="stretch",
+    )
     with st.container(height=PANEL_HEIGHT, key="panel_body"):
         DRAW[state.panel](book, state.row)
 
@@ -112,9 +118,15 @@ def decide_buttons(state: State, enabled: bool) -> None:
         strict=True,
     ):
         place.button(
-            f"{word} :gray[{key}]" if word != "Accept" else f"{word} {key}", type="primary" if word == "Accept" else "secondary",
-            key=word.lower(), on_click=deciding.ACTIONS[key.lower()], args=(state,), disabled=not enabled, width="stretch", help=f"Key {key}",
-        )  # fmt: skip
+            f"{word} :gray[{key}]" if word != "Accept" else f"{word} {key}",
+            type="primary" if word == "Accept" else "secondary",
+            key=word.lower(),
+            on_click=deciding.ACTIONS[key.lower()],
+            args=(state,),
+            disabled=not enabled,
+            width="stretch",
+            help=f"Key {key}",
+        )
 
 
 # ---- the evidence ------------------------------------------------------------------------------------------------
@@ -134,7 +146,13 @@ def cells_table(book: Book, row_id: int) -> str:
     row = book.rows.loc[row_id]
     names = sorted(book.rows.columns, key=lambda c: (c != target, c not in suspects and c not in new))
     body = "".join(
-        _cell_line(n, review.shown(row[n]), new.get(n, ""), n == target, _flag(n, target, bool(found["label_error"]), suspects, new))
+        _cell_line(
+            n,
+            review.shown(row[n]),
+            new.get(n, ""),
+            n == target,
+            _flag(n, target, bool(found["label_error"]), suspects, new),
+        )
         for n in names
     )
     head = "<thead><tr><th>Column</th><th>Value</th><th>Suggested</th><th style='width:70px'></th></tr></thead>"
@@ -151,7 +169,8 @@ def _cell_line(name: str, value: str, new: str, is_target: bool, flag: str) -> s
     css = ("target " if is_target else "") + {"label?": "wrong", "suspect": "suspect"}.get(flag, "")
     mark = f'<span class="flag">⚑ {flag}</span>' if flag else ""
     return (
-        f'<tr class="{css}"><th title="{escape(name)}">{escape(name)}</th><td title="{escape(value)}">{escape(value)}</td>'
+        f'<tr class="{css}"><th title="{escape(name)}">{escape(name)}</th>'
+        f'<td title="{escape(value)}">{escape(value)}</td>'
         f'<td title="{escape(new)}"><b>{escape(new)}</b></td><td>{mark}</td></tr>'
     )
 
@@ -160,10 +179,14 @@ def bars(items: list[tuple[str, float, str, float | None]]) -> str:
     """Probabilities as bars with numbers, as HTML. items: (name, probability, colour, threshold or None)."""
     lines = ""
     for name, p, colour, threshold in items:
-        tick = f'<u style="left:{100 * threshold:.1f}%" title="threshold {threshold:.2f}"></u>' if threshold is not None else ""
+        tick = (
+            f'<u style="left:{100 * threshold:.1f}%" title="threshold {threshold:.2f}"></u>'
+            if threshold is not None
+            else ""
+        )
         lines += (
-            f'<span>{escape(name)}</span><span class="t"><i style="width:{100 * min(p, 1):.1f}%;background:{colour}"></i>{tick}</span>'
-            f"<b>{p:.2f}</b>"
+            f'<span>{escape(name)}</span><span class="t">'
+            f'<i style="width:{100 * min(p, 1):.1f}%;background:{colour}"></i>{tick}</span><b>{p:.2f}</b>'
         )
     return f'<div class="dx-probs">{lines}</div>'
 
@@ -171,11 +194,13 @@ def bars(items: list[tuple[str, float, str, float | None]]) -> str:
 def why(book: Book, row_id: int) -> None:
     """One sentence per suspected type, then the probabilities."""
     explained, thresholds = services.explain(book.name, row_id), services.thresholds(book.name)
-    sentences = "".join(f"<p><b>{texts.TYPE_NAMES[kind]}.</b> {escape(text)}</p>" for kind, text in explained.why.items())
+    sentences = "".join(
+        f"<p><b>{texts.TYPE_NAMES[kind]}.</b> {escape(text)}</p>" for kind, text in explained.why.items()
+    )
     types = [(texts.TYPE_NAMES[t], explained.probabilities[t], type_colour(t), thresholds.get(t)) for t in ErrorType]
     st.html(
-        f'<div class="dx-why-list">{sentences or texts.ROW_CLEAN}</div><div class="dx-h">How likely each kind of error is '
-        f'<span class="dx-muted">(line: threshold)</span></div>{bars(types)}{likelihoods(explained)}'
+        f'<div class="dx-why-list">{sentences or texts.ROW_CLEAN}</div>'
+        f'<div class="dx-h">{texts.TYPES_HEAD}</div>{bars(types)}{likelihoods(explained)}'
     )
 
 
@@ -183,11 +208,17 @@ def likelihoods(explained: Explanation) -> str:
     """What the model and the other rows (out of fold) make of the target, as HTML."""
     classes = explained.likelihoods
     if classes and isinstance(classes[0].value, float):
-        return f'<div class="dx-h">{texts.PREDICTION.format(model=classes[0].value, other=classes[0].out_of_fold, given=explained.given)}</div>'
+        said = texts.PREDICTION.format(given=explained.given, model=classes[0].value, other=classes[0].out_of_fold)
+        return f'<div class="dx-h">{said}</div>'
     ranked = sorted(classes, key=lambda c: -c.out_of_fold)[:MOST_CLASSES]
     grey, blue = palette.CLEAN.colour, charts.SAME_COLOUR
     items = [
-        (f"{c.value}{' (given)' if c.value == explained.given else ''}", c.out_of_fold, blue if c.value == explained.given else grey, None)
+        (
+            f"{c.value}{' (given)' if c.value == explained.given else ''}",
+            c.out_of_fold,
+            blue if c.value == explained.given else grey,
+            None,
+        )
         for c in ranked
     ]
     return f'<div class="dx-h">{texts.CLASSES_HEAD}</div>{bars(items)}'
@@ -196,12 +227,17 @@ def likelihoods(explained: Explanation) -> str:
 def influence(book: Book, row_id: int) -> None:
     """The row's effect on the validation rows: profile, most harmed, most helped."""
     explained = services.explain(book.name, row_id)
-    st.html(f'<div class="dx-small">{texts.PROFILE_WORDS.format(same=charts.SAME_COLOUR, other=charts.OTHER_COLOUR)}</div>')
+    st.html(
+        f'<div class="dx-small">{texts.PROFILE_WORDS.format(same=charts.SAME_COLOUR, other=charts.OTHER_COLOUR)}</div>'
+    )
     figure = charts.influence_profile(explained.profile, explained.same_class, explained.typical)
     st.plotly_chart(figure, key="influence", config={"displayModeBar": False})
     for head, places in (("It harms most", explained.harmed), ("It helps most", explained.helped)):
         held = services.validation_rows(book.name, places)
-        st.html(f'<div class="dx-h">{head} (validation rows)</div>{other_rows(book, row_id, held, explained.profile[list(places)])}')
+        st.html(
+            f'<div class="dx-h">{head} (validation rows)</div>'
+            f"{other_rows(book, row_id, held, explained.profile[list(places)])}"
+        )
 
 
 def similar(book: Book, row_id: int) -> None:
@@ -219,7 +255,9 @@ def other_rows(book: Book, row_id: int, frame: pd.DataFrame, influence: np.ndarr
     body = ""
     for i, (other_id, other) in enumerate(frame.iterrows()):
         number = "" if influence is None else f'<td class="n">{influence[i]:+.3f}</td>'
-        body += f"<tr><td>{other_id}</td>{number}{''.join(_other_cell(other[n], own[n], n == target) for n in names)}</tr>"
+        body += (
+            f"<tr><td>{other_id}</td>{number}{''.join(_other_cell(other[n], own[n], n == target) for n in names)}</tr>"
+        )
     width = 46 + 62 * len(measure) + 84 * len(names)
     return f'<table class="dx" style="width:{width}px"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 

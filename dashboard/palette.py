@@ -1,4 +1,4 @@
-"""The colours and marks of the whole dashboard (Okabe–Ito, safe for colour blindness); shape always says the same as colour."""
+"""The colours and marks of the whole dashboard (Okabe–Ito, safe for colour blindness); shapes say the same."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from demix_core.types import ErrorType
 
 @dataclass(frozen=True)
 class Mark:
-    """How one kind of row looks. shape: 0 dot, 1 circle, 2 square, 3 triangle, 4 diamond; dark: colour on dark ground."""
+    """How one kind of row looks. shape: 0 dot, 1 circle, 2 square, 3 triangle, 4 diamond; dark: on dark ground."""
 
     colour: str
     shape: int
@@ -30,8 +30,18 @@ STATE_COLOURS = {"open": "#E69F00", "accepted": "#009E73", "edited": "#56B4E9", 
 STATE_DARK = {"rejected": "#C9C9C4"}
 
 CATEGORY_COLOURS = (
-    "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C6BB1", "#B8860B", "#44AA99", "#882255", "#117733",
-)  # fmt: skip
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#CC79A7",
+    "#56B4E9",
+    "#D55E00",
+    "#8C6BB1",
+    "#B8860B",
+    "#44AA99",
+    "#882255",
+    "#117733",
+)
 OTHER_COLOUR = "#9A9A94"
 MISSING_COLOUR = "#B9B9B4"
 

@@ -1,4 +1,4 @@
-"""What the review shows, computed from records: which suggestions are in the queue, how each row is marked and coloured.
+"""What the review shows, from records: which suggestions are in the queue, how each row is marked and coloured.
 
 Pure functions over arrays; no screen, no disk. Letters: N diagnosed rows, P suggestions (patches). Positions count
 0..N-1 or 0..P-1; ids are the row's and the patch's own.
@@ -149,7 +149,9 @@ def ordered(book: Book, codes: np.ndarray, positions: np.ndarray, by: str, ascen
     key = pd.Series(codes) if by == "state" else book.patches[SORT_COLUMNS[by]].reset_index(drop=True)
     if key.dtype == object or isinstance(key.dtype, pd.StringDtype):
         key = key.fillna("").astype(str)
-    frame = pd.DataFrame({"key": key, "p": -book.patches["confidence"].to_numpy(), "row": book.patches["row_id"].to_numpy()})
+    frame = pd.DataFrame(
+        {"key": key, "p": -book.patches["confidence"].to_numpy(), "row": book.patches["row_id"].to_numpy()}
+    )
     return frame.iloc[positions].sort_values(["key", "p", "row"], ascending=[ascending, True, True]).index.to_numpy()
 
 
@@ -171,12 +173,21 @@ def lines(book: Book, codes: np.ndarray, positions: np.ndarray) -> list[dict[str
     for i, patch in zip(positions, book.patches.iloc[positions].itertuples(), strict=True):
         kind = ErrorType(patch.error_type)
         mark = palette.TYPE_MARKS[kind]
-        result.append({
-            "id": int(patch.patch_id), "row": int(patch.row_id), "type": texts.TYPE_NAMES[kind],
-            "shape": mark.shape, "colour": mark.dark or mark.colour, "column": column_words(patch.column, patch.action),
-            "old": "" if patch.action in ("reweight", "drop") else shown(patch.old), "new": change_words(patch.action, patch.new),
-            "confidence": round(float(patch.confidence), 3), "state": STATES[codes[i]], "decided": bool(codes[i]),
-        })  # fmt: skip
+        result.append(
+            {
+                "id": int(patch.patch_id),
+                "row": int(patch.row_id),
+                "type": texts.TYPE_NAMES[kind],
+                "shape": mark.shape,
+                "colour": mark.dark or mark.colour,
+                "column": column_words(patch.column, patch.action),
+                "old": "" if patch.action in ("reweight", "drop") else shown(patch.old),
+                "new": change_words(patch.action, patch.new),
+                "confidence": round(float(patch.confidence), 3),
+                "state": STATES[codes[i]],
+                "decided": bool(codes[i]),
+            }
+        )
     return result
 
 
@@ -188,7 +199,11 @@ def shown(value: object) -> str:
 
 def column_words(column: object, action: str) -> str:
     """The column a suggestion changes, or what it touches instead."""
-    return str(column) if isinstance(column, str) and column else {"drop": "whole row", "reweight": "row weight"}.get(action, "")
+    return (
+        str(column)
+        if isinstance(column, str) and column
+        else {"drop": "whole row", "reweight": "row weight"}.get(action, "")
+    )
 
 
 def change_words(action: str, new: object) -> str:
@@ -223,7 +238,9 @@ class Colouring:
 
 def marks(book: Book, states: np.ndarray, visible: np.ndarray) -> np.ndarray:
     """uint8 [N] for map.js: shape of the error type, bit 8 decided, bit 16 filtered out. states: from row_states."""
-    return (book.type_codes | np.where(states > 1, DECIDED_BIT, 0) | np.where(visible, 0, FILTERED_BIT)).astype(np.uint8)
+    return (book.type_codes | np.where(states > 1, DECIDED_BIT, 0) | np.where(visible, 0, FILTERED_BIT)).astype(
+        np.uint8
+    )
 
 
 def shape_names() -> list[str]:
@@ -302,4 +319,3 @@ def colouring(book: Book, states: np.ndarray, by: str) -> Colouring:
 def colour_choices(schema: Schema) -> list[str]:
     """What the map can be coloured by."""
     return [*COLOUR_BY, *(f"Column: {c.name}" for c in schema.columns if c.name != schema.target)]
-

@@ -17,7 +17,7 @@ STATES = ("open", "accepted", "edited", "rejected")
 
 @dataclass(frozen=True)
 class Filters:
-    """Which suggestions the queue shows. columns: only these suspect columns; classes: only these labels; empty: all."""
+    """Which suggestions the queue shows. columns: only changes of these; classes: only these labels; empty: all."""
 
     types: tuple[ErrorType, ...] = ALL_TYPES
     states: tuple[str, ...] = ("open",)

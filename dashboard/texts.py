@@ -24,7 +24,8 @@ INTRO = (
 )
 
 KEYS_HELP = (
-    "**A** accept · **E** edit · **X** reject · **S** skip · **J / K** next / previous · **Z** undo · **Shift+Z** or **Y** redo · "
+    "**A** accept · **E** edit · **X** reject · **S** skip · **J / K** next / previous · **Z** undo · "
+    "**Shift+Z** or **Y** redo · "
     "**Esc** clear the selection"
 )
 
@@ -42,14 +43,20 @@ ACTION_WORDS = {
 }
 
 DATA_WORDS = "Choose the table that your model is trained on. Nothing leaves this machine."
-DIAGNOSE_WORDS = "Train the task model, measure every row's influence, and name what is wrong. It runs in its own process."
-EXPORT_WORDS = "The cleaned file, the list of changes, and the decisions to replay. Untouched records stay byte for byte."
+DIAGNOSE_WORDS = (
+    "Train the task model, measure every row's influence, and name what is wrong. It runs in its own process."
+)
+EXPORT_WORDS = (
+    "The cleaned file, the list of changes, and the decisions to replay. Untouched records stay byte for byte."
+)
 EXAMPLE_WORDS = "`{name}`: a small census table with planted errors, shipped with DeMix."
 NO_DATA = "Take the shipped example, upload a CSV, TSV or parquet file, or name a path on this machine."
 NO_DATA_TO_DIAGNOSE = "A diagnosis starts from a table: choose one on the data page first."
 KINDS_HELP = "How the model reads the column; 'ignore' leaves it out (identifiers, leaks)."
 WEIGHTS_WORDS = "They must fit the model chosen above; nothing is trained then, influence is measured on your model."
-WEIGHTS_COLUMN_HELP = "For training code that takes sample weights: accepted 'more weight' suggestions, 1 for all other rows."
+WEIGHTS_COLUMN_HELP = (
+    "For training code that takes sample weights: accepted 'more weight' suggestions, 1 for all other rows."
+)
 CLASSES_HEAD = "What the label would be, judged by the other rows"
 NEAREST_HEAD = 'Nearest training rows <span class="dx-muted">(grey: same as in this row)</span>'
 PREDICTION = "Given {given}; the model says {model:.4g}, the other rows {other:.4g}"
@@ -66,22 +73,28 @@ STAGE_WORDS = {
 }
 
 CHANGE_COUNTS = {
-    "relabel": "**{n:,}** label{s}", "impute": "**{n:,}** cell{s}", "drop": "**{n:,}** row{s} left out",
+    "relabel": "**{n:,}** label{s}",
+    "impute": "**{n:,}** cell{s}",
+    "drop": "**{n:,}** row{s} left out",
     "reweight": "**{n:,}** weight{s} (only in the weights column)",
-}  # fmt: skip
+}
 
-NO_RUN = "No diagnosis is open yet. Choose data first; the diagnosis takes a minute or two, and the review starts from it."
+NO_RUN = (
+    "No diagnosis is open yet. Choose data first; the diagnosis takes a minute or two, and the review starts from it."
+)
 QUEUE_EMPTY_FILTER = "No suggestion passes the filters. Loosen them in the sidebar."
 QUEUE_EMPTY_SELECTION = "No suggestion among the selected rows. Clear the selection with Esc, or draw another lasso."
 QUEUE_EMPTY = "Nothing was suggested for this table: no row passed the thresholds."
 NOTHING_DECIDED = (
-    "Nothing is decided yet, so the exported file would be identical to your input. Accept suggestions in the review first."
+    "Nothing is accepted yet, so the exported file would be identical to your input. Accept suggestions in the review."
 )
-NO_WEBGL = "This browser offers no WebGL2, so the map is a smaller picture: a sample of {shown} of {all} rows, all suspects first."
+NO_WEBGL = "This browser offers no WebGL2, so the map is a smaller picture: {shown} of {all} rows, all suspects first."
+TYPES_HEAD = 'How likely each kind of error is <span class="dx-muted">(line: threshold)</span>'
 MAP_HELP = "Two ways to lay rows of similar effect near each other; one with dots is drawn when you choose it."
 PROFILE_WORDS = (
     "Its influence on every validation row, sorted: <b style='color:{same}'>same class</b>, "
-    "<b style='color:{other}'>other classes</b>; dotted: the typical row of its class. Below 0 it helps, above 0 it harms."
+    "<b style='color:{other}'>other classes</b>; dotted: the typical row of its class. "
+    "Below 0 it helps, above 0 it harms."
 )
 ROW_WITHOUT_SUGGESTION = "Nothing is suggested for this row. Its evidence is below; J goes on with the queue."
 ROW_CLEAN = "Nothing is suspected in this row."
@@ -110,8 +123,12 @@ def bulk_label(verb: str, n_patches: int, n_rows: int, kinds: list[str]) -> str:
 
 
 EVENT_WORDS = {
-    "accept": "Accepted", "edit": "Edited", "reject": "Rejected", "revert": "Took back", "note": "Note",
-}  # fmt: skip
+    "accept": "Accepted",
+    "edit": "Edited",
+    "reject": "Rejected",
+    "revert": "Took back",
+    "note": "Note",
+}
 
 
 def time_left(seconds: float | None) -> str:

@@ -7,8 +7,8 @@ from html import escape
 import streamlit as st
 
 from dashboard import services, texts, widgets
+from dashboard.services import JobState, Status
 from dashboard.state import get
-from demix_core.store import JobState, Status
 
 POLL_SECONDS = 0.7
 
@@ -28,16 +28,21 @@ def job(name: str) -> None:
     if status is None:
         widgets.empty("Not started", texts.NO_RUN)
         return
-    progress = st.fragment(_progress, run_every=POLL_SECONDS if status.state.active else None)
-    progress(name, status.state)
+    with st.container(key="job"):
+        progress = st.fragment(_progress, run_every=POLL_SECONDS if status.state.active else None)
+        progress(name, status.state)
+        if not status.state.active:
+            _end(name, status)
+
+
+def _end(name: str, status: Status) -> None:
     if status.state is JobState.DONE:
         st.success(texts.JOB_DONE, icon=":material/check_circle:")
     elif status.state is JobState.CANCELLED:
         st.info(texts.JOB_CANCELLED, icon=":material/pause_circle:")
-    elif not status.state.active:
+    else:
         st.error(status.error or texts.JOB_FAILED, icon=":material/error:")
-    if not status.state.active:
-        _after(name, status)
+    _after(name, status)
 
 
 def _after(name: str, status: Status) -> None:
@@ -54,9 +59,9 @@ def _progress(name: str, before: JobState) -> None:
     status = services.status(name)
     if status is None:
         return
-    st.html(stage_list(status, services.stages(name)))
     left = texts.time_left(status.seconds_left) if status.state.active else ""
     st.progress(min(max(status.overall, 0.0), 1.0), text=" · ".join(w for w in (status.message, left) if w) or " ")
+    st.html(stage_list(status, services.stages(name)))
     if status.state.active:
         st.button("Cancel", key="cancel", icon=":material/stop:", on_click=services.cancel, args=(name,))
     elif before.active:
@@ -65,16 +70,18 @@ def _progress(name: str, before: JobState) -> None:
 
 def stage_list(status: Status, finished: dict[str, float]) -> str:
     """All stages as HTML: done with seconds, the present one with its bar, the rest grey."""
+    all_done = status.state is JobState.DONE
     lines = []
-    for i, stage in enumerate(services.stage_names()):
-        here = stage == status.stage and status.state is not JobState.DONE
-        done = stage in finished and not here or status.state is JobState.DONE
+    for stage in services.stage_names():
+        here = stage == status.stage and not all_done
+        done = all_done or (stage in finished and not here)
         share = 1.0 if done else status.fraction if here else 0.0
         mark = "✓" if done else ("▸" if status.state.active else "✕") if here else "·"
         seconds = f"{finished[stage]:.1f} s" if done and stage in finished else f"{share:.0%}" if here else ""
         lines.append(
-            f'<div class="dx-stage {"" if done or here else "todo"}" data-stage="{escape(stage)}" data-done="{int(done)}"><span>{mark}</span>'
-            f'<span title="{escape(texts.STAGE_WORDS.get(stage, ""))}"><b>{escape(stage)}</b></span>'
-            f'<span class="t"><i style="width:{100 * share:.0f}%"></i></span><span class="dx-muted">{seconds}</span></div>'
+            f'<div class="dx-stage{"" if done or here else " todo"}"><span>{mark}</span><span><b>{escape(stage.capitalize())}</b> '
+            f'<span class="dx-muted">{escape(texts.STAGE_WORDS.get(stage, ""))}</span></span>'
+            f'<span class="t"><i style="width:{100 * share:.0f}%"></i></span>'
+            f'<span class="dx-muted n">{seconds}</span></div>'
         )
     return f'<div id="stages" data-state="{status.state}">{"".join(lines)}</div>'

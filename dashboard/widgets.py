@@ -11,13 +11,16 @@ import streamlit as st
 from dashboard import charts, components, deciding, palette, review, services, texts
 from dashboard.review import Book
 from dashboard.state import ALL_TYPES, STATES, Filters, State
-from demix_core.types import DROP_VALUE, DecisionKind, ErrorType, Event
+from demix_core.types import DROP_VALUE, ErrorType, Event
 
 MAP_HEIGHT, QUEUE_HEIGHT, PAGE_ROWS, HISTORY_LINES = 392, 188, 200, 100
 SHAPE_SVG = (
-    '<circle cx="6" cy="6" r="3"/>', '<circle cx="6" cy="6" r="5"/>', '<rect x="1.5" y="1.5" width="9" height="9"/>',
-    '<path d="M6 1 11 10.5H1Z"/>', '<path d="M6 .5 11.5 6 6 11.5 .5 6Z"/>',
-)  # fmt: skip
+    '<circle cx="6" cy="6" r="3"/>',
+    '<circle cx="6" cy="6" r="5"/>',
+    '<rect x="1.5" y="1.5" width="9" height="9"/>',
+    '<path d="M6 1 11 10.5H1Z"/>',
+    '<path d="M6 .5 11.5 6 6 11.5 .5 6Z"/>',
+)
 SCALE_WORDS = {"umap": "UMAP", "tsne": "t-SNE"}
 
 
@@ -44,7 +47,8 @@ def pill(kind: ErrorType, probability: float) -> str:
 def type_name(kind: ErrorType) -> str:
     """A type with its shape in its colour, as HTML."""
     shape = SHAPE_SVG[palette.TYPE_MARKS[kind].shape]
-    return f'<svg class="dx-shape" viewBox="0 0 12 12" style="fill:{type_colour(kind)}">{shape}</svg>{texts.TYPE_NAMES[kind]}'
+    mark = f'<svg class="dx-shape" viewBox="0 0 12 12" style="fill:{type_colour(kind)}">{shape}</svg>'
+    return mark + texts.TYPE_NAMES[kind]
 
 
 def empty(title: str, text: str) -> None:
@@ -66,7 +70,9 @@ def run_picker(state: State, names: list[str]) -> None:
     if not names:
         return
     at = names.index(state.run) if state.run in names else None
-    chosen = st.sidebar.selectbox("Run", names, index=at, key=f"w_run_{state.run}", help="Every run is a folder in the workspace.")
+    chosen = st.sidebar.selectbox(
+        "Run", names, index=at, key=f"w_run_{state.run}", help="Every run is a folder in the workspace."
+    )
     if chosen != state.run:
         state.open_run(chosen)
         st.rerun()
@@ -79,21 +85,38 @@ def filter_form(state: State, book: Book) -> None:
     def copy() -> None:
         w = st.session_state
         state.filter(
-            types=tuple(w.f_types) or ALL_TYPES, states=tuple(w.f_states) or STATES, least=w.f_least, classes=tuple(w.f_classes),
-            columns=tuple(w.f_columns), search=w.f_search,
-        )  # fmt: skip
+            types=tuple(w.f_types) or ALL_TYPES,
+            states=tuple(w.f_states) or STATES,
+            least=w.f_least,
+            classes=tuple(w.f_classes),
+            columns=tuple(w.f_columns),
+            search=w.f_search,
+        )
 
     with st.sidebar:
         st.markdown("**Show in the queue**")
-        st.pills("Error type", ALL_TYPES, selection_mode="multi", default=f.types, key="f_types", on_change=copy,
-                 format_func=texts.TYPE_NAMES.__getitem__)  # fmt: skip
+        st.pills(
+            "Error type",
+            ALL_TYPES,
+            selection_mode="multi",
+            default=f.types,
+            key="f_types",
+            on_change=copy,
+            format_func=texts.TYPE_NAMES.__getitem__,
+        )
         st.pills("Decision", STATES, selection_mode="multi", default=f.states, key="f_states", on_change=copy)
         st.slider("Confidence at least", 0.0, 1.0, f.least, 0.01, key="f_least", on_change=copy)
-        st.text_input("Search in the rows", f.search, key="f_search", on_change=copy, placeholder="a value or a row number")
+        st.text_input(
+            "Search in the rows", f.search, key="f_search", on_change=copy, placeholder="a value or a row number"
+        )
         columns = sorted(set(book.patches["column"].dropna()))
-        st.multiselect("Column to change", columns, default=f.columns, key="f_columns", on_change=copy, placeholder="any")
+        st.multiselect(
+            "Column to change", columns, default=f.columns, key="f_columns", on_change=copy, placeholder="any"
+        )
         labels = list(book.schema.classes)
-        st.multiselect("Label", labels, default=f.classes, key="f_classes", on_change=copy, placeholder="any", disabled=not labels)
+        st.multiselect(
+            "Label", labels, default=f.classes, key="f_classes", on_change=copy, placeholder="any", disabled=not labels
+        )
         if f != Filters():
             st.button("Clear filters", key="clear_filters", on_click=clear_filters, args=(state,), width="stretch")
 
@@ -112,11 +135,14 @@ def progress_bar(codes: np.ndarray, message: str) -> None:
     """'12 of 310 decided' with a bar by decision, and what was done last."""
     total = max(len(codes), 1)
     parts = "".join(
-        f'<i style="width:{100 * np.count_nonzero(codes == i) / total:.2f}%;background:{palette.STATE_COLOURS[s]}" title="{s}"></i>'
+        f'<i style="width:{100 * np.count_nonzero(codes == i) / total:.2f}%;'
+        f'background:{palette.STATE_COLOURS[s]}" title="{s}"></i>'
         for i, s in enumerate(STATES)
         if i
     )
-    counts = " · ".join(f"{np.count_nonzero(codes == i):,} {s}" for i, s in enumerate(STATES) if i and np.any(codes == i))
+    counts = " · ".join(
+        f"{np.count_nonzero(codes == i):,} {s}" for i, s in enumerate(STATES) if i and np.any(codes == i)
+    )
     decided = int(np.count_nonzero(codes))
     st.html(
         f'<div class="dx-bar" id="progress" data-decided="{decided}" data-total="{len(codes)}">'
@@ -131,8 +157,18 @@ def top_bar(state: State, book: Book, codes: np.ndarray) -> None:
     bar, undo, redo, more, _ = st.columns([5.6, 1, 1, 1.2, 0.3], gap="small", vertical_alignment="center")
     with bar:
         progress_bar(codes, state.message)
-    undo.button("Undo", icon=":material/undo:", on_click=deciding.undo, args=(state,), key="undo", help="Z", width="stretch")
-    redo.button("Redo", icon=":material/redo:", on_click=deciding.redo, args=(state,), key="redo", help="Shift+Z or Y", width="stretch")
+    undo.button(
+        "Undo", icon=":material/undo:", on_click=deciding.undo, args=(state,), key="undo", help="Z", width="stretch"
+    )
+    redo.button(
+        "Redo",
+        icon=":material/redo:",
+        on_click=deciding.redo,
+        args=(state,),
+        key="redo",
+        help="Shift+Z or Y",
+        width="stretch",
+    )
     with more.popover("History", icon=":material/history:", key="history", width="stretch"):
         history(state, book, services.events(str(state.run)), services.standing(str(state.run)))
 
@@ -148,7 +184,13 @@ def history(state: State, book: Book, events: list[Event], standing: set[int]) -
             words, button = st.columns([4, 1.2], gap="small", vertical_alignment="center")
             words.markdown(event_words(book, event) + (" :gray[· taken back]" if event.seq not in standing else ""))
             if deciding.is_decision(event) and event.seq in standing:
-                button.button("Revert", key=f"revert_{event.seq}", on_click=deciding.revert, args=(state, event.seq), width="stretch")
+                button.button(
+                    "Revert",
+                    key=f"revert_{event.seq}",
+                    on_click=deciding.revert,
+                    args=(state, event.seq),
+                    width="stretch",
+                )
 
 
 def event_words(book: Book, event: Event) -> str:
@@ -171,9 +213,13 @@ def intro(state: State) -> None:
     text, close = st.columns([20, 1], gap="small", vertical_alignment="center")
     text.caption(texts.INTRO)
     close.button(
-        "", icon=":material/close:", key="intro_close", type="tertiary", help="Don't show this again",
+        "",
+        icon=":material/close:",
+        key="intro_close",
+        type="tertiary",
+        help="Don't show this again",
         on_click=state.close_intro,
-    )  # fmt: skip
+    )
 
 
 # ---- the map -----------------------------------------------------------------------------------------------------
@@ -194,9 +240,14 @@ def map_controls(state: State, book: Book, drawn: list[str]) -> None:
     choices = review.colour_choices(book.schema)
     left, right = st.columns([3, 2.4], gap="small")
     left.selectbox(
-        "Colour by", choices, index=choices.index(state.colour), key="w_colour", on_change=keep(state, "colour", "w_colour"),
-        format_func=lambda c: f"Colour by {c[:1].lower()}{c[1:]}", label_visibility="collapsed",
-    )  # fmt: skip
+        "Colour by",
+        choices,
+        index=choices.index(state.colour),
+        key="w_colour",
+        on_change=keep(state, "colour", "w_colour"),
+        format_func=lambda c: f"Colour by {c[:1].lower()}{c[1:]}",
+        label_visibility="collapsed",
+    )
     if state.projection not in drawn:
         state.show_map(drawn[0])
 
@@ -207,9 +258,16 @@ def map_controls(state: State, book: Book, drawn: list[str]) -> None:
         state.show_map(method)
 
     right.segmented_control(
-        "Projection", list(SCALE_WORDS), default=state.projection, key="w_projection", required=True, on_change=change,
-        format_func=lambda m: SCALE_WORDS[m] + ("" if m in drawn else " …"), label_visibility="collapsed", help=texts.MAP_HELP,
-    )  # fmt: skip
+        "Projection",
+        list(SCALE_WORDS),
+        default=state.projection,
+        key="w_projection",
+        required=True,
+        on_change=change,
+        format_func=lambda m: SCALE_WORDS[m] + ("" if m in drawn else " …"),
+        label_visibility="collapsed",
+        help=texts.MAP_HELP,
+    )
 
 
 def draw_map(state: State, book: Book, codes: np.ndarray, xy: tuple[np.ndarray, np.ndarray]) -> None:
@@ -219,17 +277,30 @@ def draw_map(state: State, book: Book, codes: np.ndarray, xy: tuple[np.ndarray, 
     marks = review.marks(book, states, review.visible_rows(book, codes, state.filters))
     version = (book.version + len(state.projection)) & 0x7FFFFFFF
     if not state.webgl:
-        st.caption(texts.NO_WEBGL.format(shown=texts.number(min(len(marks), charts.FALLBACK_POINTS)), all=texts.number(len(marks))))
+        st.caption(
+            texts.NO_WEBGL.format(
+                shown=texts.number(min(len(marks), charts.FALLBACK_POINTS)), all=texts.number(len(marks))
+            )
+        )
         st.plotly_chart(charts.map_fallback(xy, view, marks, book.row_ids, MAP_HEIGHT - 30), key="map_plotly")
         return
     selected = None if state.selection is None else review.in_rows(book, state.selection)
     head = {
-        "run": book.name, "feed": version, "token": state.token, "height": MAP_HEIGHT, "title": view.title,
-        "label": "Map of all training rows. Drag to select, scroll to zoom.", "note": f"{texts.rows(len(marks))}",
-        "legend": view.legend, "ramp": view.ramp, "low": view.low, "high": view.high, "shapes": review.shape_names(),
+        "run": book.name,
+        "feed": version,
+        "token": state.token,
+        "height": MAP_HEIGHT,
+        "title": view.title,
+        "label": "Map of all training rows. Drag to select, scroll to zoom.",
+        "note": f"{texts.rows(len(marks))}",
+        "legend": view.legend,
+        "ramp": view.ramp,
+        "low": view.low,
+        "high": view.high,
+        "shapes": review.shape_names(),
         "current": book.row_at.get(state.row, -1) if state.row is not None else -1,
         "bits": components.pack_bits(selected) if selected is not None else "",
-    }  # fmt: skip
+    }
     components.feed(components.pack_positions(version, *xy, book.row_ids))
     components.scatter(components.pack_colours(head, view.colour, marks), MAP_HEIGHT)
 
@@ -248,16 +319,25 @@ def draw_queue(state: State, book: Book, codes: np.ndarray, order: np.ndarray) -
     shown = order[(page - 1) * PAGE_ROWS : page * PAGE_ROWS]
     components.queue(
         {
-            "height": QUEUE_HEIGHT, "lines": review.lines(book, codes, shown), "current": state.patch, "sort": state.sort,
-            "up": state.ascending, "empty": nothing,
+            "height": QUEUE_HEIGHT,
+            "lines": review.lines(book, codes, shown),
+            "current": state.patch,
+            "sort": state.sort,
+            "up": state.ascending,
+            "empty": nothing,
         }
-    )  # fmt: skip
+    )
 
 
 def bulk(state: State, book: Book, codes: np.ndarray, order: np.ndarray) -> None:
     """Decide the whole queue at once, counted first."""
     undecided = order[codes[order] == 0]
-    with st.popover(f"Decide together: {texts.suggestions(len(undecided))}", key="bulk", disabled=not len(undecided), width="stretch"):
+    with st.popover(
+        f"Decide together: {texts.suggestions(len(undecided))}",
+        key="bulk",
+        disabled=not len(undecided),
+        width="stretch",
+    ):
         least = st.slider("Only with a confidence of at least", 0.0, 1.0, state.filters.least, 0.01, key="w_bulk_least")
         chosen = undecided[book.patches["confidence"].to_numpy()[undecided] >= least]
         kinds = sorted({t.short for t in book.patch_types[chosen]})
@@ -267,9 +347,14 @@ def bulk(state: State, book: Book, codes: np.ndarray, order: np.ndarray) -> None
         query = f"{where}, confidence ≥ {least:.2f}"
         for verb in ("accept", "reject"):
             st.button(
-                texts.bulk_label(verb.capitalize(), len(ids), n_rows, kinds), key=f"bulk_{verb}", disabled=not ids, width="stretch",
-                type="primary" if verb == "accept" else "secondary", on_click=deciding.decide_many, args=(state, verb, ids, query),
-            )  # fmt: skip
+                texts.bulk_label(verb.capitalize(), len(ids), n_rows, kinds),
+                key=f"bulk_{verb}",
+                disabled=not ids,
+                width="stretch",
+                type="primary" if verb == "accept" else "secondary",
+                on_click=deciding.decide_many,
+                args=(state, verb, ids, query),
+            )
 
 
 def queue_head(state: State, book: Book, codes: np.ndarray, order: np.ndarray) -> None:
@@ -283,4 +368,3 @@ def queue_head(state: State, book: Book, codes: np.ndarray, order: np.ndarray) -
             st.pagination(-(-len(order) // PAGE_ROWS), key="w_page", on_change=keep(state, "page", "w_page"))
     with many:
         bulk(state, book, codes, order)
-

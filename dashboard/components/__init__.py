@@ -23,7 +23,9 @@ def _source(name: str) -> str:
 
 _feed = st.components.v2.component("demix_feed", js=_source("feed.js"), isolate_styles=False)
 _map = st.components.v2.component("demix_map", js=_source("map.js"), css=_source("map.css"), isolate_styles=False)
-_queue = st.components.v2.component("demix_queue", js=_source("queue.js"), css=_source("queue.css"), isolate_styles=False)
+_queue = st.components.v2.component(
+    "demix_queue", js=_source("queue.js"), css=_source("queue.css"), isolate_styles=False
+)
 _keys = st.components.v2.component("demix_keys", js=_source("keys.js"), isolate_styles=False)
 
 

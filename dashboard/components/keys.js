@@ -32,8 +32,11 @@ function focusField(wish) {
   let tries = 60;
   const look = () => {
     const field = document.querySelector(".st-key-edit_box input, .st-key-edit_box textarea");
-    if (field) { field.focus(); if (field.select) field.select(); }
-    else if (tries-- > 0) requestAnimationFrame(look);
+    if (field) {
+      const text = field.value, all = () => { if (field.value === text) { field.focus(); field.select(); } };
+      all();
+      requestAnimationFrame(() => requestAnimationFrame(all));  // Streamlit may set the caret after its own render
+    } else if (tries-- > 0) requestAnimationFrame(look);
   };
   look();
 }

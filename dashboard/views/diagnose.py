@@ -29,7 +29,9 @@ with right:
     st.subheader("Model and options")
     values = forms.settings_form(services.options())
     weights = forms.weights()
-    if st.button("Start the diagnosis", type="primary", key="start", disabled=bool(seen.problem), icon=":material/play_arrow:"):
+    if st.button(
+        "Start the diagnosis", type="primary", key="start", disabled=bool(seen.problem), icon=":material/play_arrow:"
+    ):
         name = services.start(state.data, services.settings(state.data, values), Path(weights) if weights else None)
         state.open_run(name)
         state.watch(True)

@@ -1,4 +1,4 @@
-"""A dashboard server and a real Chromium for the tests that need eyes and hands. Waits for marks in the page, never for time."""
+"""A dashboard server and a real Chromium for tests that need eyes and hands; waits for marks in the page, not time."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ def chromium() -> str:
     """Path of the installed Chromium."""
     found = next((p for name in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(name))), None)
     if found is None:
-        pytest.fail("Chromium is missing: install the package 'chromium' (on Debian: apt-get install chromium) and run again.")
+        pytest.fail(
+            "Chromium is missing: install the package 'chromium' (on Debian: apt-get install chromium) and run again."
+        )
     return found
 
 
@@ -105,7 +107,9 @@ def wait_decided(page: Page, n: int) -> None:
 
 def current(page: Page) -> tuple[int, int]:
     """(row id, patch id) in the inspector."""
-    return int(page.get_attribute("#inspector", "data-row") or -1), int(page.get_attribute("#inspector", "data-patch") or -1)
+    return int(page.get_attribute("#inspector", "data-row") or -1), int(
+        page.get_attribute("#inspector", "data-patch") or -1
+    )
 
 
 def wait_map(page: Page) -> None:

@@ -20,7 +20,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     """An empty current folder; the shipped example is out of sight."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["app.py"])
-    monkeypatch.setattr("dashboard.services.EXAMPLE", tmp_path / "no example")
+    monkeypatch.setattr("dashboard.services.runs.EXAMPLE", tmp_path / "no example")
     st.cache_resource.clear()
     st.cache_data.clear()
     yield tmp_path

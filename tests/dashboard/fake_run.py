@@ -1,4 +1,4 @@
-"""A finished run in the exact format of the run folder, made in a second and without any model: for tests of the screen."""
+"""A finished run in the exact format of the run folder, made in a second and without any model, for the screen."""
 
 from __future__ import annotations
 
@@ -39,7 +39,11 @@ def _diagnosis(n: int, r: np.random.Generator) -> pd.DataFrame:
         rows = np.flatnonzero(kind == code)
         p[np.ix_(rows, columns)] = r.uniform(0.55, 0.99, (len(rows), len(columns)))
     centres = r.normal(0, 4, (9, 2))
-    xy = centres[r.integers(0, 9, n)] + r.normal(0, 0.9, (n, 2)) + np.eye(5, 2)[np.minimum(kind, 4) % 5] * 5 * (kind > 0)[:, None]
+    xy = (
+        centres[r.integers(0, 9, n)]
+        + r.normal(0, 0.9, (n, 2))
+        + np.eye(5, 2)[np.minimum(kind, 4) % 5] * 5 * (kind > 0)[:, None]
+    )
     flags = p > 0.5
     suspects = [[str(r.choice(["age", "hours", "capital-gain", "education"]))] if f[1] else [] for f in flags]
     return pd.DataFrame({
@@ -107,15 +111,19 @@ def _write_meta(folder: Path, n: int, m: int, patches: pd.DataFrame) -> None:
     schema = {"columns": columns, "target": TARGET, "task": "classification", "classes": list(CLASSES)}
     counts = patches["error_type"].value_counts().to_dict()
     _write_json(folder / "schema.json", schema)
-    _write_json(folder / "summary.json", {"rows": n, "validation_rows": m, "counts": counts, "thresholds": dict.fromkeys(counts, 0.5)})
+    _write_json(
+        folder / "summary.json",
+        {"rows": n, "validation_rows": m, "counts": counts, "thresholds": dict.fromkeys(counts, 0.5)},
+    )
     source = folder / "input" / "train.csv"
     digest = hashlib.sha256(source.read_bytes()).hexdigest()
     now = "2026-01-01T00:00:00+00:00"
     _write_json(folder / "manifest.json", {
         "schema_version": 1, "created": now, "settings": {}, "stages": {},
-        "inputs": {"train": {"name": "census.csv", "file": "input/train.csv", "sha256": digest, "bytes": source.stat().st_size}},
+        "inputs": {"train": {"name": "census.csv", "file": "input/train.csv", "sha256": digest, "bytes": 1}},
     })  # fmt: skip
     _write_json(folder / "status.json", {
-        "state": "done", "stage": "map", "stage_index": 5, "stage_count": 6, "fraction": 1.0, "overall": 1.0, "message": "done",
-        "seconds_left": 0, "started": now, "updated": now, "pid": 0, "pid_started": 0, "error": None,
+        "state": "done", "stage": "map", "stage_index": 5, "stage_count": 6, "fraction": 1.0, "overall": 1.0,
+        "message": "Done", "seconds_left": 0, "started": now, "updated": now, "pid": 0, "pid_started": 0,
+        "error": None,
     })  # fmt: skip

@@ -1,4 +1,4 @@
-"""A person's walk through the dashboard in a real browser: upload, diagnose, look, decide, export; and what keys must do."""
+"""A person's walk through the dashboard in a real browser: upload, diagnose, decide, export; what keys must do."""
 
 from __future__ import annotations
 
@@ -15,7 +15,15 @@ from demix_core.types import DecisionKind
 from tests import tiny
 from tests.dashboard import fake_run
 from tests.dashboard.browser import (
-    browsing, current, decided, errors_of, lasso, new_page, serving, wait_decided, wait_map,
+    browsing,
+    current,
+    decided,
+    errors_of,
+    lasso,
+    new_page,
+    serving,
+    wait_decided,
+    wait_map,
 )  # fmt: skip
 
 pytestmark = pytest.mark.browser
@@ -159,7 +167,10 @@ def test_keys_are_silent_in_a_field_and_an_edit_is_typed(browser: Browser, addre
     line.click()
     page.wait_for_selector(f'#inspector[data-patch="{patch}"]', state="attached")
     page.keyboard.press("e")
-    page.wait_for_function("document.activeElement?.closest('.st-key-edit_box')")
+    page.wait_for_function(
+        """() => { const a = document.activeElement; return a?.closest('.st-key-edit_box') && a.value
+        && a.selectionEnd - a.selectionStart === a.value.length; }"""
+    )
     page.keyboard.type("77")  # the old text is selected, so this replaces it
     page.keyboard.press("Enter")
     wait_decided(page, 1)
@@ -206,7 +217,15 @@ def test_a_click_on_the_map_shows_that_row(browser: Browser, address: str) -> No
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_everything_to_decide_is_on_one_screen(browser: Browser, address: str, scheme: str) -> None:
     page = opened(browser, address, "screen", color_scheme=scheme)
-    for name in (".demix-map", ".st-key-accept", ".st-key-edit", ".st-key-reject", ".st-key-undo", ".demix-queue", "#inspector"):
+    for name in (
+        ".demix-map",
+        ".st-key-accept",
+        ".st-key-edit",
+        ".st-key-reject",
+        ".st-key-undo",
+        ".demix-queue",
+        "#inspector",
+    ):
         box = page.locator(name).bounding_box()
         assert box is not None and box["y"] >= 0 and box["y"] + box["height"] <= 800, (name, box)
     place, first = page.locator(".st-key-accept").bounding_box(), current(page)[1]

@@ -107,7 +107,7 @@ def test_filters_narrow_the_queue_and_clear(run: Path, open_app: Open) -> None:
 
 
 def test_a_run_that_is_not_there_is_one_sentence(run: Path) -> None:
-    app = AppTest.from_file(str(Path(services.__file__).parent / "app.py"), default_timeout=30)
+    app = AppTest.from_file(str(Path(services.__file__).parents[1] / "app.py"), default_timeout=30)
     app.query_params["run"] = "gone"
     app.run()
     assert not app.exception

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -61,7 +59,9 @@ FILTERS = [
 
 @pytest.mark.parametrize("filters", FILTERS, ids=str)
 @pytest.mark.parametrize("chosen", [None, np.arange(0, 400, 3)], ids=["all", "lasso"])
-def test_the_queue_is_what_a_loop_would_find(book: Book, codes: np.ndarray, filters: Filters, chosen: np.ndarray | None) -> None:
+def test_the_queue_is_what_a_loop_would_find(
+    book: Book, codes: np.ndarray, filters: Filters, chosen: np.ndarray | None
+) -> None:
     found = []
     for i, patch in enumerate(book.patches.to_dict("records")):
         cells = [str(v) for v in book.rows.loc[patch["row_id"]]]
@@ -131,7 +131,11 @@ def test_many_categories_end_in_others() -> None:
 
 
 def test_ramp_ends_are_cividis() -> None:
-    assert (palette.ramp()[0], palette.ramp()[-1], len(palette.ramp())) == (palette.CIVIDIS[0], palette.CIVIDIS[-1], 255)
+    assert (palette.ramp()[0], palette.ramp()[-1], len(palette.ramp())) == (
+        palette.CIVIDIS[0],
+        palette.CIVIDIS[-1],
+        255,
+    )
 
 
 @given(st.lists(st.booleans(), max_size=300))

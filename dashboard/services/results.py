@@ -1,0 +1,160 @@
+"""What a finished run holds, what was decided on it, and the evidence of one row."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from dashboard import review
+from dashboard.review import Book
+from dashboard.services.runs import is_done, run_path
+from demix_core.decisions import DecisionLog, live
+from demix_core.errors import RunError
+from demix_core.store import Run
+from demix_core.types import ErrorType, Event
+
+if TYPE_CHECKING:
+    from demix_core.explain import Explainer, Explanation
+else:
+    Explanation = Any
+
+REVIEWER = "dashboard"
+
+
+def book(name: str) -> Book:
+    """What the review reads, loaded once per version of the run."""
+    folder = run_path(name)
+    run = Run.open(folder)
+    return _book(name, str(folder.resolve()), (run / "patches.parquet").stat().st_mtime_ns)
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)
+def _book(name: str, folder: str, stamp: int) -> Book:
+    run = Run(folder)
+    version = zlib.crc32(f"{folder}{stamp}".encode()) & 0x3FFFFFFF
+    return Book(name, version, run.schema(), run.rows(), run.diagnosis(), run.patches())
+
+
+def projection(name: str, method: str) -> tuple[np.ndarray, np.ndarray]:
+    """x, y float32 [N] of the map, in the order of the diagnosis."""
+    loaded = book(name)
+    return _projection(str(run_path(name).resolve()), loaded.version, method, loaded.row_ids)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _projection(folder: str, version: int, method: str, _row_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    found = Run(folder).projection(method)
+    if found is None:
+        raise RunError(f"This run holds no {method} map; diagnose the table again with it.")
+    placed = found.set_index("row_id").loc[_row_ids]
+    return placed["x"].to_numpy(np.float32), placed["y"].to_numpy(np.float32)
+
+
+def projections(name: str) -> list[str]:
+    """The maps that the run holds."""
+    found = set(Run(run_path(name)).projections())
+    return [m for m in ("umap", "tsne") if m in found]
+
+
+def thresholds(name: str) -> dict[ErrorType, float]:
+    """The probability above which each type was called."""
+    found = Run(run_path(name)).summary().get("thresholds", {})
+    return {t: float(found[t.value]) for t in ErrorType if isinstance(found.get(t.value), int | float)}
+
+
+# ---- decisions ---------------------------------------------------------------------------------------------------
+
+
+def log(name: str) -> DecisionLog:
+    """The run's decision log."""
+    return _log(str(run_path(name).resolve()))
+
+
+@st.cache_resource(max_entries=8, show_spinner=False, on_release=DecisionLog.close)
+def _log(folder: str) -> DecisionLog:
+    return Run(folder).decisions()
+
+
+def codes(name: str) -> np.ndarray:
+    """uint8 [P]: what stands decided, see review.state_codes."""
+    return review.state_codes(book(name), log(name).replay())
+
+
+def accept(name: str, patch_ids: Sequence[int], query: str = "") -> Event:
+    """Accepts; returns when it is on disk."""
+    return log(name).accept(list(patch_ids), REVIEWER, query=query)
+
+
+def reject(name: str, patch_ids: Sequence[int], query: str = "") -> Event:
+    """Rejects; returns when it is on disk."""
+    return log(name).reject(list(patch_ids), REVIEWER, query=query)
+
+
+def edit(name: str, patch_id: int, value: str) -> Event:
+    """Takes the person's own value, or types.DROP_VALUE."""
+    return log(name).edit(patch_id, value, REVIEWER)
+
+
+def undo(name: str) -> Event | None:
+    """Takes back the newest decision."""
+    return log(name).undo(REVIEWER)
+
+
+def redo(name: str) -> Event | None:
+    """Takes back the newest undo."""
+    return log(name).redo(REVIEWER)
+
+
+def revert(name: str, seq: int) -> Event:
+    """Takes back any one event and keeps the later ones."""
+    return log(name).revert(seq, REVIEWER)
+
+
+def events(name: str) -> list[Event]:
+    """The history, oldest first."""
+    return log(name).events()
+
+
+def standing(name: str) -> set[int]:
+    """The numbers of the events that nothing has taken back."""
+    return {event.seq for event in live(log(name).events())}
+
+
+def any_decision(name: str | None) -> bool:
+    """Whether the review of a run has begun."""
+    return name is not None and is_done(name) and bool(log(name).replay())
+
+
+# ---- evidence of one row -----------------------------------------------------------------------------------------
+
+
+def explain(name: str, row_id: int) -> Explanation:
+    """All that is known of one training row."""
+    return _explain(str(run_path(name).resolve()), book(name).version, row_id)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _explain(folder: str, version: int, row_id: int) -> Explanation:
+    return _explainer(folder, version).row(row_id)
+
+
+@st.cache_resource(max_entries=2, show_spinner="Loading the model")
+def _explainer(folder: str, version: int) -> Explainer:
+    from demix_core.explain import Explainer  # brings torch: only when a person asks why
+
+    return Explainer(Run(folder))
+
+
+def validation_rows(name: str, places: Sequence[int]) -> pd.DataFrame:
+    """Validation rows by their position in the profile; index: their row number."""
+    return _validation(str(run_path(name).resolve()), book(name).version).iloc[list(places)]
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)
+def _validation(folder: str, version: int) -> pd.DataFrame:
+    return Run(folder).validation()

@@ -1,0 +1,1 @@
+"""One file per page; each gets the state, guards, calls services and draws."""
