@@ -59,8 +59,8 @@ def _progress(name: str, before: JobState) -> None:
     status = services.status(name)
     if status is None:
         return
-    left = texts.time_left(status.seconds_left) if status.state.active else ""
-    st.progress(min(max(status.overall, 0.0), 1.0), text=" · ".join(w for w in (status.message, left) if w) or " ")
+    said = (status.message, texts.time_left(status.seconds_left)) if status.state.active else ("",)
+    st.progress(min(max(status.overall, 0.0), 1.0), text=" · ".join(word for word in said if word) or None)
     st.html(stage_list(status, services.stages(name)))
     if status.state.active:
         st.button("Cancel", key="cancel", icon=":material/stop:", on_click=services.cancel, args=(name,))
@@ -79,7 +79,8 @@ def stage_list(status: Status, finished: dict[str, float]) -> str:
         mark = "✓" if done else ("▸" if status.state.active else "✕") if here else "·"
         seconds = f"{finished[stage]:.1f} s" if done and stage in finished else f"{share:.0%}" if here else ""
         lines.append(
-            f'<div class="dx-stage{"" if done or here else " todo"}"><span>{mark}</span><span><b>{escape(stage.capitalize())}</b> '
+            f'<div class="dx-stage{"" if done or here else " todo"}"><span>{mark}</span>'
+            f"<span><b>{escape(stage.capitalize())}</b> "
             f'<span class="dx-muted">{escape(texts.STAGE_WORDS.get(stage, ""))}</span></span>'
             f'<span class="t"><i style="width:{100 * share:.0f}%"></i></span>'
             f'<span class="dx-muted n">{seconds}</span></div>'

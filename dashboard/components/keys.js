@@ -29,14 +29,20 @@ function name(event) {
 function focusField(wish) {
   if (!wish || shared.focused === wish) return;
   shared.focused = wish;
-  let tries = 60;
-  const look = () => {
+  let frames = 90, found = null;
+  const stop = () => { frames = 0; };
+  const look = () => {                         // for a while, as Streamlit renders the field late and sets the caret itself
     const field = document.querySelector(".st-key-edit_box input, .st-key-edit_box textarea");
-    if (field) {
-      const text = field.value, all = () => { if (field.value === text) { field.focus(); field.select(); } };
-      all();
-      requestAnimationFrame(() => requestAnimationFrame(all));  // Streamlit may set the caret after its own render
-    } else if (tries-- > 0) requestAnimationFrame(look);
+    if (field && field !== found) {
+      found = field;
+      frames = Math.max(frames, 20);
+      for (const event of ["keydown", "pointerdown", "input"]) field.addEventListener(event, stop, { once: true });
+    }
+    if (field && frames > 0) {
+      if (document.activeElement !== field) field.focus();
+      if (field.selectionEnd - field.selectionStart !== field.value.length) field.select();
+    }
+    if (frames-- > 0) requestAnimationFrame(look);
   };
   look();
 }
