@@ -34,8 +34,7 @@ def diff(changes: pd.DataFrame) -> None:
         "Type", names, default="", required=True, format_func=names.__getitem__, label_visibility="collapsed"
     )
     shown = changes[changes["error_type"] == chosen] if chosen else changes
-    with st.container(height=430, border=True):
-        st.html(diff_table(shown.head(SHOWN)))
+    st.html(f'<div class="dx-scroll">{diff_table(shown.head(SHOWN))}</div>')
     if len(shown) > SHOWN:
         st.caption(f"The first {SHOWN} of {len(shown):,}; all of them are in the list of changes.")
 

@@ -34,7 +34,7 @@ def inspector(state: State, book: Book, codes: np.ndarray) -> None:
         elif state.editing:
             edit_form(state, book, patch)
         else:
-            suggestion(patch)
+            suggestion(book, patch)
     decide_buttons(state, patch is not None)
     st.segmented_control(
         "Evidence",
@@ -51,34 +51,32 @@ def inspector(state: State, book: Book, codes: np.ndarray) -> None:
 
 
 def title(state: State, book: Book, codes: np.ndarray) -> None:
-    """Which row, what is suspected, how sure, which of its suggestions."""
+    """Which row, what is suspected, how sure, and what was decided."""
     row = book.diagnosis.iloc[book.row_at[int(state.row or 0)]]
     kinds = [t for t in ErrorType if row[t.value]]
     pills = " ".join(pill(t, float(row[t.probability_column])) for t in kinds) or f"<small>{texts.ROW_CLEAN}</small>"
-    decided, others = "", ""
-    if state.patch is not None:
-        at = book.patch_at[state.patch]
-        decided = f'<small class="dx-decided">{STATES[codes[at]]}</small>' if codes[at] else ""
-        mine = np.flatnonzero(book.patch_rows == book.patch_rows[at])
-        if len(mine) > 1:
-            others = f"<small>suggestion {list(mine).index(at) + 1} of {len(mine)}</small>"
+    code = 0 if state.patch is None else codes[book.patch_at[state.patch]]
+    decided = f'<small class="dx-decided">{STATES[code]}</small>' if code else ""
     st.html(
         f'<div class="dx-title" id="inspector" data-row="{state.row}" data-patch="{state.patch}">'
-        f"Row {state.row} {pills} {others} {decided}</div>"
+        f"Row {state.row} {pills} {decided}</div>"
     )
 
 
 # ---- the decision ------------------------------------------------------------------------------------------------
 
 
-def suggestion(patch: pd.Series) -> None:
+def suggestion(book: Book, patch: pd.Series) -> None:
     """Old to new, and why in a sentence."""
     what = texts.ACTION_WORDS[patch["action"]]
     column = f" <b>{escape(patch['column'])}</b>" if patch["column"] and patch["action"] == "impute" else ""
     old = "" if patch["action"] in ("drop", "reweight") else f"<del>{escape(review.shown(patch['old']))}</del> → "
     new = escape(review.change_words(patch["action"], patch["new"]))
+    mine = book.patches["patch_id"][book.patches["row_id"] == patch["row_id"]].tolist()
+    which = f"<small>{mine.index(patch['patch_id']) + 1} of {len(mine)} for this row</small>" if len(mine) > 1 else ""
     st.html(
-        f'<div class="dx-change"><span class="what">{what}{column}</span><span>{old}<ins>{new}</ins></span></div>'
+        f'<div class="dx-change"><span class="what">{what}{column}</span><span>{old}<ins>{new}</ins></span>'
+        f"{which}</div>"
         f'<div class="dx-why" title="{escape(patch["reason"])}">{escape(patch["reason"])}</div>'
     )
 

@@ -167,7 +167,7 @@ def visible_rows(book: Book, codes: np.ndarray, filters: Filters) -> np.ndarray:
     return keep & wanted
 
 
-def lines(book: Book, codes: np.ndarray, positions: np.ndarray) -> list[dict[str, Any]]:
+def lines(book: Book, codes: np.ndarray, positions: np.ndarray, dark: bool = False) -> list[dict[str, Any]]:
     """What queue.js draws, one dict per suggestion."""
     result = []
     for i, patch in zip(positions, book.patches.iloc[positions].itertuples(), strict=True):
@@ -179,7 +179,7 @@ def lines(book: Book, codes: np.ndarray, positions: np.ndarray) -> list[dict[str
                 "row": int(patch.row_id),
                 "type": texts.TYPE_NAMES[kind],
                 "shape": mark.shape,
-                "colour": mark.dark or mark.colour,
+                "colour": (mark.dark if dark else None) or mark.colour,
                 "column": column_words(patch.column, patch.action),
                 "old": "" if patch.action in ("reweight", "drop") else shown(patch.old),
                 "new": change_words(patch.action, patch.new),

@@ -14,13 +14,8 @@ from dashboard.state import ALL_TYPES, STATES, Filters, State
 from demix_core.types import DROP_VALUE, ErrorType, Event
 
 MAP_HEIGHT, QUEUE_HEIGHT, PAGE_ROWS, HISTORY_LINES = 392, 188, 200, 100
-SHAPE_SVG = (
-    '<circle cx="6" cy="6" r="3"/>',
-    '<circle cx="6" cy="6" r="5"/>',
-    '<rect x="1.5" y="1.5" width="9" height="9"/>',
-    '<path d="M6 1 11 10.5H1Z"/>',
-    '<path d="M6 .5 11.5 6 6 11.5 .5 6Z"/>',
-)
+GLYPHS = ("•", "●", "■", "▲", "◆")
+"""The map's shapes as characters, by palette.Mark.shape."""
 SCALE_WORDS = {"umap": "UMAP", "tsne": "t-SNE"}
 
 
@@ -37,18 +32,16 @@ def type_colour(kind: ErrorType) -> str:
 
 def pill(kind: ErrorType, probability: float) -> str:
     """A type with its shape, colour and probability, as HTML."""
-    shape = SHAPE_SVG[palette.TYPE_MARKS[kind].shape]
     return (
-        f'<span class="dx-pill" style="color:{type_colour(kind)}"><svg viewBox="0 0 12 12">{shape}</svg>'
-        f"{texts.TYPE_NAMES[kind]} <em>{probability:.2f}</em></span>"
+        f'<span class="dx-pill" style="color:{type_colour(kind)}">{GLYPHS[palette.TYPE_MARKS[kind].shape]} '
+        f"{kind.short.capitalize()} <em>{probability:.2f}</em></span>"
     )
 
 
 def type_name(kind: ErrorType) -> str:
     """A type with its shape in its colour, as HTML."""
-    shape = SHAPE_SVG[palette.TYPE_MARKS[kind].shape]
-    mark = f'<svg class="dx-shape" viewBox="0 0 12 12" style="fill:{type_colour(kind)}">{shape}</svg>'
-    return mark + texts.TYPE_NAMES[kind]
+    glyph = GLYPHS[palette.TYPE_MARKS[kind].shape]
+    return f'<span style="color:{type_colour(kind)}">{glyph}</span> {texts.TYPE_NAMES[kind]}'
 
 
 def empty(title: str, text: str) -> None:
@@ -320,7 +313,7 @@ def draw_queue(state: State, book: Book, codes: np.ndarray, order: np.ndarray) -
     components.queue(
         {
             "height": QUEUE_HEIGHT,
-            "lines": review.lines(book, codes, shown),
+            "lines": review.lines(book, codes, shown, dark()),
             "current": state.patch,
             "sort": state.sort,
             "up": state.ascending,

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard import components, palette, review
+from dashboard import components, inspector, palette, review
 from dashboard.review import Book
 from dashboard.state import STATES, Filters
 from demix_core.decisions import PatchState
 from demix_core.store import Run
-from demix_core.types import ColumnKind, DecisionKind, ErrorType
+from demix_core.types import Column, ColumnKind, DecisionKind, ErrorType, Schema
 from tests.dashboard import fake_run
 
 
@@ -150,3 +150,17 @@ def test_positions_are_packed_as_the_map_reads_them() -> None:
     assert np.frombuffer(packed[:8], "<u4").tolist() == [2, 9]
     assert np.frombuffer(packed[8:24], "<f4").tolist() == [1.5, -2, 0.25, 4]
     assert np.frombuffer(packed[24:], "<u4").tolist() == [7, 70000]
+
+
+def test_cells_are_text_whatever_they_hold(book: Book) -> None:
+    """A cell, a column name or a reason from the person's file never becomes markup."""
+    evil = "<img src=x onerror=alert(1)>"
+    row_id = int(book.row_ids[0])
+    rows = book.rows.rename(columns={"sex": evil})
+    rows.loc[row_id, "age"] = evil
+    columns = tuple(Column(evil, c.kind) if c.name == "sex" else c for c in book.schema.columns)
+    schema = Schema(columns, book.schema.target, book.schema.task, book.schema.classes)
+    tainted = Book("evil", 2, schema, rows, book.diagnosis, book.patches)
+    nearest = rows.loc[[row_id, int(book.row_ids[1])]]
+    for html in (inspector.cells_table(tainted, row_id), inspector.other_rows(tainted, row_id, nearest)):
+        assert "<img" not in html and "&lt;img" in html
