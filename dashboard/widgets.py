@@ -13,7 +13,7 @@ from dashboard.review import Book
 from dashboard.state import ALL_TYPES, STATES, Filters, State
 from demix_core.types import DROP_VALUE, ErrorType, Event
 
-MAP_HEIGHT, QUEUE_HEIGHT, PAGE_ROWS, HISTORY_LINES = 392, 188, 200, 100
+MAP_HEIGHT, QUEUE_HEIGHT, PAGE_ROWS, HISTORY_LINES = 412, 188, 200, 100
 GLYPHS = ("•", "●", "■", "▲", "◆")
 """The map's shapes as characters, by palette.Mark.shape."""
 SCALE_WORDS = {"umap": "UMAP", "tsne": "t-SNE"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard import services
+from dashboard.state import DataChoice
 from tests.dashboard import fake_run
 
 PAGES = ("data", "diagnose", "review", "export")
@@ -129,3 +131,83 @@ def test_a_bad_file_is_told_at_once(workspace: Path, open_app: Open) -> None:
     assert not app.exception
     assert len(app.error) == 1
     assert app.button(key="to_diagnose").disabled
+
+
+def test_without_webgl_there_is_a_picture_and_a_word(run: Path, open_app: Open) -> None:
+    app = open_app()
+    app.session_state["demix"].webgl = False
+    app.run()
+    assert not app.exception
+    assert any("no WebGL2" in caption.value for caption in app.caption)
+    assert app.get("plotly_chart")
+
+
+def test_the_shipped_example_is_copied_before_it_is_touched(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, open_app: Open
+) -> None:
+    shipped = fake_run.make(workspace / "assets" / "run", n=200)
+    before = {p: p.read_bytes() for p in shipped.rglob("*") if p.is_file()}
+    monkeypatch.setattr("dashboard.services.runs.EXAMPLE", shipped.parent)
+    app = open_app()
+    assert app.query_params["run"] == "example"
+    app.button(key="accept").click().run()
+    assert len(services.events("example")) == 1
+    assert {p: p.read_bytes() for p in shipped.rglob("*") if p.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("state", "said"), [("failed", "'y' is missing; name another target."), ("cancelled", "Cancelled")]
+)
+@pytest.mark.parametrize("page", ["diagnose", "review", "export"])
+def test_a_job_that_ended_badly_says_its_sentence(state: str, said: str, page: str, run: Path, open_app: Open) -> None:
+    status = json.loads((run / "status.json").read_text())
+    (run / "status.json").write_text(
+        json.dumps(status | {"state": state, "error": said if state == "failed" else None})
+    )
+    app = open_app(page)
+    assert any(said in box.value for box in (*app.error, *app.info))
+    assert app.button(key="again").label == "Go on"
+
+
+def test_a_dead_worker_is_noticed(run: Path, open_app: Open) -> None:
+    status = json.loads((run / "status.json").read_text())
+    (run / "status.json").write_text(json.dumps(status | {"state": "running", "pid": 2**22 + 1, "pid_started": 1.0}))
+    app = open_app("diagnose")
+    assert "died" in app.error[0].value
+
+
+def test_one_event_of_the_history_is_taken_back_and_later_ones_stand(run: Path, open_app: Open) -> None:
+    app = open_app()
+    app.button(key="accept").click().run()
+    app.button(key="reject").click().run()
+    first, second = (e.patch_ids[0] for e in services.events("fake"))
+    app.button(key="revert_1").click().run()
+    assert set(services.log("fake").replay()) == {second} and first != second
+
+
+def test_the_export_page_shows_what_will_change_and_the_command(run: Path, open_app: Open) -> None:
+    app = open_app()
+    app.button(key="bulk_accept").click().run()
+    app.switch_page("views/export.py").run()
+    assert f'id="diff" data-lines="{len(services.changes("fake"))}"' in html(app)
+    assert "apply" in app.code[0].value and "--with-weights" not in app.code[0].value
+    app.toggle(key="w_weights_column").set_value(True).run()
+    assert "--with-weights" in app.code[0].value
+
+
+def test_nothing_accepted_exports_the_input_itself(run: Path) -> None:
+    assert services.export_file("fake", "cleaned", False) == (run / "input" / "train.csv").read_bytes()
+
+
+def test_every_option_of_the_engine_is_on_the_form_and_comes_back(workspace: Path) -> None:
+    found = services.options()
+    assert {(o.section, o.name) for o in found} >= {
+        ("fit", "model"),
+        ("map", "method"),
+        ("", "seed"),
+        ("influence", "kernel"),
+    }
+    values = {(o.section, o.name): o.default for o in found} | {("fit", "epochs"): 3, ("", "seed"): 9}
+    made = services.settings(DataChoice(path="a.csv", target="y", kinds=(("x", "text"),), share=0.3), values)
+    assert (made.fit.epochs, made.seed, made.load.target, made.load.kinds) == (3, 9, "y", {"x": "text"})
+    assert made.load.validation_share == 0.3
