@@ -1,7 +1,7 @@
 """What the buttons, keys and clicks of the review do: a decision goes to disk first, then the next suggestion comes.
 
-Every function takes the state. Nothing here but `hear` reads st.session_state, for Streamlit may end a script at such a
-read when the next event has come: an act either has not begun or is carried through.
+Streamlit may end a script at any call into it when the next event has come. So every function takes the state, asks for
+all it needs first, and then writes and moves on in one go: an act either has not begun or is carried through.
 """
 
 from __future__ import annotations
@@ -14,8 +14,11 @@ import streamlit as st
 
 from dashboard import components, review, services, texts
 from dashboard.review import Book
-from dashboard.state import State
+from dashboard.state import STATES, State
 from demix_core.types import DROP_VALUE, DecisionKind, Event
+
+PAGE_ROWS = 200
+"""Lines on a page of the queue: drawn at once, small to send."""
 
 
 def queue_of(state: State, book: Book, codes: np.ndarray) -> np.ndarray:
@@ -73,39 +76,45 @@ def move(state: State, step: int) -> None:
     if not len(order):
         return
     at = np.flatnonzero(order == book.patch_at.get(state.patch if state.patch is not None else -1, -1))
-    target = int(at[0]) + step if len(at) else 0
-    look_at_position(state, book, int(order[min(max(target, 0), len(order) - 1)]))
+    target = min(max(int(at[0]) + step if len(at) else 0, 0), len(order) - 1)
+    look_at_position(state, book, int(order[target]))
+    state.turn(target // PAGE_ROWS + 1)
 
 
 # ---- deciding ----------------------------------------------------------------------------------------------------
 
 
-def _decide(state: State, write: Callable[[str, int], Event]) -> None:
+def _decide(state: State, write: Callable[[str, int], Event], becomes: str) -> None:
+    """Where to go is found first, so that nothing can come between the decision on disk and the next row in view."""
     if state.patch is None:
         return
     book, codes = _open(state)
     here, order = book.patch_at[state.patch], queue_of(state, book, codes)
+    after = codes.copy()
+    after[here] = STATES.index(becomes)
+    alive = queue_of(state, book, after)
+    target, row = following(order, here, alive), state.row
+    at = np.flatnonzero(alive == target)
     event = write(str(state.run), state.patch)
-    state.edit(False)
-    state.say(f"{texts.EVENT_WORDS[event.kind]}: row {state.row}.")
-    alive = queue_of(state, book, services.codes(str(state.run)))
-    target = following(order, here, alive)
     look_at_position(state, book, target if target is not None else here)
+    state.turn(int(at[0]) // PAGE_ROWS + 1 if len(at) else 1)
+    state.edit(False)
+    state.say(f"{texts.EVENT_WORDS[event.kind]}: row {row}.")
 
 
 def accept(state: State) -> None:
     """Accepts the suggestion in view."""
-    _decide(state, lambda run, patch: services.accept(run, [patch]))
+    _decide(state, lambda run, patch: services.accept(run, [patch]), "accepted")
 
 
 def reject(state: State) -> None:
     """Rejects the suggestion in view."""
-    _decide(state, lambda run, patch: services.reject(run, [patch]))
+    _decide(state, lambda run, patch: services.reject(run, [patch]), "rejected")
 
 
 def save_edit(state: State, value: str) -> None:
     """Takes the person's own value for the suggestion in view."""
-    _decide(state, lambda run, patch: services.edit(run, patch, value))
+    _decide(state, lambda run, patch: services.edit(run, patch, value), "edited")
 
 
 def drop_row(state: State) -> None:
@@ -126,24 +135,24 @@ def decide_many(state: State, verb: str, patch_ids: Sequence[int], query: str) -
 
 def undo(state: State) -> None:
     """Takes the newest decision back, single or bulk, and shows a single one."""
+    book = services.book(str(state.run))
     event = services.undo(str(state.run))
     state.edit(False)
     state.say("Nothing to undo." if event is None else f"Took back {texts.suggestions(len(event.patch_ids))}.")
     if event is not None and len(event.patch_ids) == 1:
-        book = services.book(str(state.run))
         look_at_position(state, book, book.patch_at[event.patch_ids[0]])
 
 
 def redo(state: State) -> None:
     """Does the newest undone decision again, and goes on as that decision did."""
     book, codes = _open(state)
-    order = queue_of(state, book, codes)
+    log, order = services.log(str(state.run)), queue_of(state, book, codes)
     event = services.redo(str(state.run))
     state.edit(False)
     state.say("Nothing to redo." if event is None else f"Did again {texts.suggestions(len(event.patch_ids))}.")
     if event is not None and len(event.patch_ids) == 1:
         here = book.patch_at[event.patch_ids[0]]
-        target = following(order, here, queue_of(state, book, services.codes(str(state.run))))
+        target = following(order, here, queue_of(state, book, review.state_codes(book, log.replay())))
         look_at_position(state, book, here if target is None else target)
 
 
@@ -171,8 +180,8 @@ def hear(state: State) -> None:
     """Acts upon everything the components have said since the last time, each thing once."""
     keys, at_map, at_queue = (st.session_state.get(name) or {} for name in ("keys", "map", "queue"))
     for seq, key in state.fresh_keys(keys.get("pressed")):
+        ACTIONS[key](state)  # ended early it has changed nothing, and the press is still to be heard
         state.key_seq = seq
-        ACTIONS[key](state)
     state.webgl = state.webgl and not at_map.get("unsupported", False)
     for source, news, act in (
         ("selection", at_map.get("selection"), _lasso),

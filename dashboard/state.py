@@ -82,11 +82,11 @@ class State:
         self.token += 1
         self.filters = Filters()
         self.colour, self.page, self.editing, self.message = "Error type", 1, False, ""
+        self.watching = run is not None
 
     def arrive(self, run: str | None) -> None:
         """The first look of this tab, by the address or by default."""
         self.open_run(run)
-        self.watching = run is not None
 
     def watch(self, on: bool) -> None:
         """Whether the diagnose page shows the run's job or the form for a new one."""
@@ -143,6 +143,10 @@ class State:
         """Sorts the queue; the same column again turns it around."""
         self.ascending = not self.ascending if by == self.sort else by != "confidence"
         self.sort, self.page = by, 1
+
+    def turn(self, page: int) -> None:
+        """Another page of the queue."""
+        self.page = page
 
     def edit(self, on: bool) -> None:
         """Opens or closes the field for an own value."""

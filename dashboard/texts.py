@@ -49,7 +49,7 @@ DIAGNOSE_WORDS = (
 EXPORT_WORDS = (
     "The cleaned file, the list of changes, and the decisions to replay. Untouched records stay byte for byte."
 )
-EXAMPLE_WORDS = "`{name}`: a small census table with planted errors, shipped with DeMix."
+EXAMPLE_WORDS = "`{name}`, the table shipped with DeMix, errors included."
 NO_DATA = "Take the shipped example, upload a CSV, TSV or parquet file, or name a path on this machine."
 NO_DATA_TO_DIAGNOSE = "A diagnosis starts from a table: choose one on the data page first."
 KINDS_HELP = "How the model reads the column; 'ignore' leaves it out (identifiers, leaks)."

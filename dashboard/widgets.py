@@ -13,7 +13,7 @@ from dashboard.review import Book
 from dashboard.state import ALL_TYPES, STATES, Filters, State
 from demix_core.types import DROP_VALUE, ErrorType, Event
 
-MAP_HEIGHT, QUEUE_HEIGHT, PAGE_ROWS, HISTORY_LINES = 412, 188, 200, 100
+MAP_HEIGHT, QUEUE_HEIGHT, HISTORY_LINES = 412, 188, 100
 GLYPHS = ("•", "●", "■", "▲", "◆")
 """The map's shapes as characters, by palette.Mark.shape."""
 SCALE_WORDS = {"umap": "UMAP", "tsne": "t-SNE"}
@@ -301,15 +301,19 @@ def draw_map(state: State, book: Book, codes: np.ndarray, xy: tuple[np.ndarray, 
 # ---- the queue ---------------------------------------------------------------------------------------------------
 
 
+def page_count(order: np.ndarray) -> int:
+    """Pages of the queue, at least one."""
+    return max(1, -(-len(order) // deciding.PAGE_ROWS))
+
+
 def draw_queue(state: State, book: Book, codes: np.ndarray, order: np.ndarray) -> None:
-    """One page of the queue; the page that holds the current suggestion unless the person turned it."""
-    pages = max(1, -(-len(order) // PAGE_ROWS))
-    page = min(state.page, pages)
+    """One page of the queue, the current line marked."""
+    page = min(state.page, page_count(order))
     if state.selection is not None:
         nothing = texts.QUEUE_EMPTY_SELECTION
     else:
         nothing = texts.QUEUE_EMPTY_FILTER if len(book.patches) else texts.QUEUE_EMPTY
-    shown = order[(page - 1) * PAGE_ROWS : page * PAGE_ROWS]
+    shown = order[(page - 1) * deciding.PAGE_ROWS : page * deciding.PAGE_ROWS]
     components.queue(
         {
             "height": QUEUE_HEIGHT,
@@ -356,8 +360,10 @@ def queue_head(state: State, book: Book, codes: np.ndarray, order: np.ndarray) -
     within = f"among {len(state.selection):,} selected rows" if state.selection is not None else "in the queue"
     found = texts.suggestions(len(order))
     words.html(f'<div class="dx-bar" id="queue_head" data-n="{len(order)}"><span><b>{found}</b> {within}</span></div>')
-    if len(order) > PAGE_ROWS:
-        with pages:
-            st.pagination(-(-len(order) // PAGE_ROWS), key="w_page", on_change=keep(state, "page", "w_page"))
+    count = page_count(order)
+    if count > 1:
+        with pages:  # a key per page, so that J and K can turn it as well
+            key = f"w_page_{min(state.page, count)}"
+            st.pagination(count, default=min(state.page, count), key=key, on_change=keep(state, "page", key))
     with many:
         bulk(state, book, codes, order)

@@ -79,6 +79,9 @@ def queue(data: dict[str, Any]) -> None:
     _queue(key="queue", data=data, height=data["height"], on_picked_change=_nothing, on_sorted_change=_nothing)
 
 
-def keys(focus: str) -> None:
-    """Listens to the keys of the review; focus: a new text puts the focus into the field of the edit."""
-    _keys(key="keys", data={"focus": focus}, height=1, on_pressed_change=_nothing)
+def keys(focus: str, nonce: str, heard: int) -> None:
+    """Listens to the keys of the review; focus: a new text puts the focus into the field of the edit.
+
+    nonce, heard: the last press acted upon; the component repeats what came after it until it is heard.
+    """
+    _keys(key="keys", data={"focus": focus, "nonce": nonce, "heard": heard}, height=1, on_pressed_change=_nothing)

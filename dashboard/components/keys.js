@@ -47,7 +47,18 @@ function focusField(wish) {
   look();
 }
 
+// Says the queue, and says it again until Python's answer shows that the last press was heard.
+function send() {
+  clearTimeout(shared.timer);
+  if (shared.heard >= shared.seq) return;
+  shared.tries = (shared.tries || 0) + 1;
+  shared.say("pressed", { nonce: shared.nonce, queue: shared.queue, tries: shared.tries });
+  shared.timer = setTimeout(send, 600);
+}
+
 export default function ({ data, setStateValue }) {
+  shared.say = setStateValue;
+  shared.heard = data && data.nonce === shared.nonce ? data.heard : 0;
   focusField(data && data.focus);
   const press = (event) => {
     if (typing(event) || dialogOpen() || event.repeat && !"jk".includes(event.key)) return;
@@ -56,7 +67,7 @@ export default function ({ data, setStateValue }) {
     event.preventDefault();
     shared.seq += 1;
     shared.queue = [...shared.queue, [shared.seq, key]].slice(-200);
-    setStateValue("pressed", { nonce: shared.nonce, queue: shared.queue });
+    send();
   };
   if (shared.listener) window.removeEventListener("keydown", shared.listener);
   shared.listener = press;

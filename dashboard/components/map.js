@@ -78,6 +78,10 @@ function unpack(text, n) {
   return chosen;
 }
 
+// Whether Esc belongs to something else: a field, an open list, a popover, a dialog.
+const taken = () => ["INPUT", "TEXTAREA"].includes(document.activeElement?.tagName) ||
+  !!document.querySelector("[data-testid=stPopoverBody], [role=dialog], [role=listbox]");
+
 function element(tag, className, parent) {
   const node = document.createElement(tag);
   node.className = className;
@@ -356,7 +360,7 @@ class DemixMap {
       this.upload();
       this.request();
     });
-    this.escape = (e) => { if (e.key === "Escape" && document.activeElement?.tagName !== "INPUT") this.clear(); };
+    this.escape = (e) => { if (e.key === "Escape" && !taken()) this.clear(); };
     this.arrived = () => this.apply();
     window.addEventListener("keydown", this.escape);
     window.addEventListener("demix-feed", this.arrived);

@@ -20,7 +20,7 @@ if state.row is None and len(order):
     deciding.look_at_position(state, book, int(order[0]))
 
 widgets.filter_form(state, book)
-components.keys(f"edit {state.edits}" if state.editing else "")
+components.keys(f"edit {state.edits}" if state.editing else "", state.key_nonce, state.key_seq)
 with st.container(key="review_page", gap="small"):
     widgets.top_bar(state, book, codes)
     widgets.intro(state)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import services
+from dashboard import deciding, services
 from dashboard.state import DataChoice
 from tests.dashboard import fake_run
 
@@ -211,3 +211,18 @@ def test_every_option_of_the_engine_is_on_the_form_and_comes_back(workspace: Pat
     made = services.settings(DataChoice(path="a.csv", target="y", kinds=(("x", "text"),), share=0.3), values)
     assert (made.fit.epochs, made.seed, made.load.target, made.load.kinds) == (3, 9, "y", {"x": "text"})
     assert made.load.validation_share == 0.3
+
+
+def test_the_queue_turns_its_page_with_the_current_line(
+    run: Path, open_app: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dashboard.deciding.PAGE_ROWS", 3)
+    app = open_app()
+    state = app.session_state["demix"]
+    for _ in range(4):
+        deciding.move(state, 1)
+    app.run()
+    assert not app.exception
+    assert state.page == 2
+    order = deciding.queue_of(state, services.book("fake"), services.codes("fake"))
+    assert services.book("fake").patch_at[state.patch] == order[4]
