@@ -179,18 +179,19 @@ ACTIONS: dict[str, Callable[[State], None]] = {
 def hear(state: State) -> None:
     """Acts upon everything the components have said since the last time, each thing once."""
     keys, at_map, at_queue = (st.session_state.get(name) or {} for name in ("keys", "map", "queue"))
-    for seq, key in state.fresh_keys(keys.get("pressed")):
-        ACTIONS[key](state)  # ended early it has changed nothing, and the press is still to be heard
-        state.key_seq = seq
-    state.webgl = state.webgl and not at_map.get("unsupported", False)
-    for source, news, act in (
-        ("selection", at_map.get("selection"), _lasso),
-        ("map", at_map.get("picked"), lambda state, news: look_at_row(state, int(news["id"]))),
-        ("queue", at_queue.get("picked"), _queue_picked),
-        ("sorted", at_queue.get("sorted"), lambda state, news: state.order(str(news["by"]))),
-    ):
-        if news and state.fresh(source, int(news["seq"])):
-            act(state, news)
+    with state.lock:
+        for seq, key in state.fresh_keys(keys.get("pressed")):
+            ACTIONS[key](state)  # ended early it has changed nothing, and the press is still to be heard
+            state.key_seq = seq
+        state.webgl = state.webgl and not at_map.get("unsupported", False)
+        for source, news, act in (
+            ("selection", at_map.get("selection"), _lasso),
+            ("map", at_map.get("picked"), lambda state, news: look_at_row(state, int(news["id"]))),
+            ("queue", at_queue.get("picked"), _queue_picked),
+            ("sorted", at_queue.get("sorted"), lambda state, news: state.order(str(news["by"]))),
+        ):
+            if news and state.fresh(source, int(news["seq"])):
+                act(state, news)
 
 
 def _lasso(state: State, news: dict[str, Any]) -> None:

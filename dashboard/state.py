@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -71,6 +72,8 @@ class State:
     data: DataChoice = field(default_factory=DataChoice)
     message: str = ""
     watching: bool = False
+    lock: Any = field(default_factory=threading.RLock, repr=False, compare=False)
+    """Streamlit may start the next script while the last one is still ending: only one of them acts at a time."""
 
     # ---- runs and data ------------------------------------------------------------------------------------
     def open_run(self, run: str | None) -> None:
