@@ -60,9 +60,12 @@ PUBLISHED_RULES: tuple[tuple[Condition, tuple[tuple[Condition, ...], ...]], ...]
             (_is("poutcome", "failure"),),
         ),
     ),
-    (
-        _is("default.payment.next.month", "1"),
-        ((_is("EDUCATION", "1"),), (_is("MARRIAGE", "1"),), (_between("AGE", 50, 100),)),
+    *(
+        (
+            _is(name, "1"),
+            ((_is("EDUCATION", "1"),), (_is("MARRIAGE", "1"),), (_between("AGE", 50, 100),)),
+        )
+        for name in ("default_payment_next_month", "default.payment.next.month")
     ),
     (_is("Cover_Type", "4"), ((_is("Wilderness_Area4", "1"),), (_between("Elevation", 0, 2500),))),
     (_between("cnt", 600, 1000), ((_is("season", "1"),), (_is("mnth", "12", "1", "2"),))),

@@ -1,0 +1,193 @@
+"""The DEC's formulas against slow oracles, its invariances, its checkpoint, and that it learns."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from sklearn.metrics import roc_auc_score
+
+from demix_core.classifiers import train as training
+from demix_core.classifiers.corpus import Example, draw_example, load_example, save_example
+from demix_core.classifiers.features import Features, set_statistics, with_ranks
+from demix_core.classifiers.objective import centroid_spread, focal_bce, info_nce
+from demix_core.classifiers.set_transformer import SetTransformer, Shape, load_checkpoint, save_checkpoint
+from demix_core.classifiers.thresholds import expected_f1_threshold, shift_to_share
+from demix_core.classifiers.train import TrainSettings, calibrate, gather, learn, make_shape, raw_logits
+from demix_core.errors import InputError
+from demix_core.types import no_progress
+
+SHAPE = Shape(features=("a", "b", "c"), channels=(0, 1, 3), hidden=8, inducing=4, heads=2, side_hidden=8, embedding=8)
+
+
+@pytest.fixture(scope="module")
+def example() -> Example:
+    """One table of the corpus; drawing it walks through corruption, signals, two fits and influence."""
+    return draw_example(0, seed=123)
+
+
+def test_example_is_whole_and_finite(example: Example, tmp_path: Path) -> None:
+    assert example.features.shape[:2] == example.tokens.shape[:2] == (2, len(example.truth))
+    assert np.isfinite(example.features).all() and np.isfinite(example.tokens.astype(np.float32)).all()
+    assert set(example.models) == {0, 1}
+    assert len(set(example.names)) == len(example.names)
+    save_example(example, tmp_path / "e.safetensors")
+    back = load_example(tmp_path / "e.safetensors")
+    np.testing.assert_array_equal(back.tokens, example.tokens)
+    assert back.names == example.names and back.groups == example.groups
+
+
+def test_example_comes_from_its_number_alone(example: Example) -> None:
+    again = draw_example(0, seed=123)
+    np.testing.assert_array_equal(again.truth, example.truth)
+    np.testing.assert_allclose(again.features, example.features, atol=1e-4)
+
+
+def test_focal_bce_with_gamma_one_by_hand() -> None:
+    logits, truth = torch.tensor([[0.3, -1.0, 2.0], [1.2, 0.4, -0.7]]), torch.tensor([[1.0, 0, 1], [0, 0, 1]])
+    weight = torch.tensor([1.0, 2.0, 3.0])
+    by_hand = 0.0
+    for i in range(2):
+        for k in range(3):
+            p = 1 / (1 + np.exp(-logits[i, k].item()))
+            right = p if truth[i, k] else 1 - p
+            by_hand += (1 - right) * -np.log(right) * (weight[k].item() if truth[i, k] else 1) / 2
+    assert focal_bce(logits, truth, weight).item() == pytest.approx(by_hand, rel=1e-5)
+
+
+def test_info_nce_is_least_for_equal_views() -> None:
+    generator = torch.Generator().manual_seed(0)
+    a, b = torch.randn(16, 8, generator=generator), torch.randn(16, 8, generator=generator)
+    assert info_nce(a, a) < info_nce(a, b)
+    scores = torch.nn.functional.normalize(a, dim=1) @ torch.nn.functional.normalize(b, dim=1).T / 0.1
+    loops = np.mean([-(scores[i] - scores[i].logsumexp(0))[i].item() for i in range(16)])
+    loops = (loops + np.mean([-(scores[:, i] - scores[:, i].logsumexp(0))[i].item() for i in range(16)])) / 2
+    assert info_nce(a, b).item() == pytest.approx(loops, rel=1e-5)
+
+
+def test_centroid_spread_by_hand_and_zero_when_models_agree() -> None:
+    z = torch.tensor([[0.0, 0], [2, 0], [0, 4], [5, 5]])
+    truth = torch.tensor([[1.0, 0, 0], [1, 0, 0], [1, 0, 0], [0, 1, 0]])
+    model = torch.tensor([0, 0, 1, 0])
+    first, second = np.array([1.0, 0]), np.array([0.0, 4])
+    middle = (first + second) / 2
+    by_hand = ((first - middle) ** 2).sum() + ((second - middle) ** 2).sum()
+    assert centroid_spread(z, truth, model, 2).item() == pytest.approx(by_hand)
+    assert centroid_spread(torch.ones(4, 2), truth, model, 2).item() == 0
+
+
+@given(seed=st.integers(0, 1000))
+@settings(max_examples=15, deadline=None)
+def test_order_of_validation_rows_does_not_matter(seed: int) -> None:
+    torch.manual_seed(0)
+    network = SetTransformer(SHAPE).eval()
+    generator = torch.Generator().manual_seed(seed)
+    features, tokens = torch.randn(4, 3, generator=generator), torch.randn(4, 12, 6, generator=generator)
+    shuffled = tokens[:, torch.randperm(12, generator=generator)]
+    torch.testing.assert_close(network.embed(features, tokens), network.embed(features, shuffled), atol=1e-5, rtol=1e-4)
+
+
+def test_statistics_do_not_depend_on_order_either() -> None:
+    generator = torch.Generator().manual_seed(1)
+    tokens, norm = torch.rand(5, 40, 6, generator=generator), torch.ones(5)
+    a, b = set_statistics(tokens, norm), set_statistics(tokens[:, torch.randperm(40, generator=generator)], norm)
+    np.testing.assert_allclose(a.values, b.values, atol=1e-4)
+
+
+def test_ranks_keep_absolute_values_and_leave_the_run_alone() -> None:
+    features = Features(np.array([[3.0, 1], [1, 1], [2, 1]], np.float32), ("x", "run_y"), ("side", "side"))
+    ranked = with_ranks(features)
+    assert ranked.names == ("x", "run_y", "x:rank")
+    np.testing.assert_allclose(ranked.values[:, 2], [1, 1 / 3, 2 / 3])
+
+
+@given(p=arrays(np.float64, st.integers(1, 12), elements=st.floats(0.001, 0.999)))
+@settings(max_examples=60, deadline=None)
+def test_threshold_maximises_expected_f1(p: np.ndarray) -> None:
+    def expected(t: float) -> float:
+        flags = p >= t
+        return 2 * p[flags].sum() / (flags.sum() + p.sum())
+
+    best = max(expected(t) for t in p)
+    assert expected(expected_f1_threshold(p)) == pytest.approx(best, rel=1e-9)
+
+
+@given(share=st.floats(0.02, 0.9), seed=st.integers(0, 99))
+@settings(max_examples=30, deadline=None)
+def test_told_share_is_met_and_order_kept(share: float, seed: int) -> None:
+    p = np.random.default_rng(seed).uniform(0.01, 0.8, (200, 3))
+    moved = shift_to_share(p, share)
+    assert 1 - np.prod(1 - moved, axis=1).mean() == pytest.approx(share, abs=1e-4)
+    assert (np.argsort(moved[:, 0]) == np.argsort(p[:, 0])).all()
+
+
+def planted_corpus(rows: int = 400) -> list[Example]:
+    """LE shows in a feature, FE and SC in a token channel each."""
+    rng = np.random.default_rng(0)
+    out = []
+    for _ in range(3):
+        truth = rng.random((rows, 3)) < 0.3
+        features = rng.normal(size=(2, rows, 4)).astype(np.float32)
+        features[:, :, 0] += 3 * truth[:, 0]
+        tokens = rng.normal(size=(2, rows, 32, 6))
+        tokens[..., 0] += 1.5 * truth[None, :, None, 1]
+        tokens[..., 3] -= 1.5 * truth[None, :, None, 2]
+        names, groups = ("f", "g", "h", "run_x"), ("side", "influence", "similarity", "side")
+        out.append(Example(features, tokens.astype(np.float16), truth, np.array([0, 1]), names, groups))
+    return out
+
+
+def test_it_learns_from_features_and_tokens_and_survives_the_disk(tmp_path: Path) -> None:
+    examples = planted_corpus()
+    shape = replace(make_shape(examples[0], ()), hidden=16, side_hidden=32, tokens=24)
+    corpus, held = gather(examples[:2], shape), gather(examples[2:], shape)
+    network = learn(shape, corpus, TrainSettings(epochs=12, batch=64, seed=0), no_progress)
+    calibrate(network, held)
+    logits = raw_logits(network, held)
+    assert all(roc_auc_score(held.truth[:, k], logits[:, k]) > 0.85 for k in range(3))
+    p = torch.sigmoid(torch.from_numpy(logits) * network.calibration[:, 0] + network.calibration[:, 1])
+    assert p.mean(0).numpy() == pytest.approx(held.truth.mean(0), abs=0.02)
+    save_checkpoint(network, tmp_path / "dec.safetensors")
+    back = load_checkpoint(tmp_path / "dec.safetensors")
+    np.testing.assert_array_equal(raw_logits(back, held), logits)
+
+
+def test_groups_can_be_left_out() -> None:
+    example = planted_corpus(10)[0]
+    assert make_shape(example, ("influence",)).features == ("f", "h", "run_x")
+    assert 0 not in make_shape(example, ("influence",)).channels
+    assert make_shape(example, ("influence", "similarity")).channels == ()
+
+
+def test_command_writes_checkpoint_and_card(example: Example, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def drawn(folder: Path, numbers: range, seed: int, workers: int, progress: object) -> list[Path]:
+        paths = [folder / f"{n}.safetensors" for n in numbers]
+        for path in paths:
+            save_example(example, path)
+        return paths
+
+    monkeypatch.setattr(training, "build_corpus", drawn)
+    card = training.train_dec(tmp_path, tmp_path / "dec.safetensors", TrainSettings(tables=4, epochs=1, batch=64, held_out=0.5))
+    assert (tmp_path / "dec.json").exists() and "--tables 4" in card["command"]
+    assert set(card["in_distribution"]["per_type"]) == {"label_error", "feature_error", "spurious"}
+    load_checkpoint(tmp_path / "dec.safetensors")
+
+
+def test_wrong_files_get_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "a.safetensors").write_bytes(b"not weights")
+    with pytest.raises(InputError, match="not a readable safetensors"):
+        load_checkpoint(tmp_path / "a.safetensors")
+    from safetensors.torch import save_file
+
+    save_file({"w": torch.zeros(1)}, tmp_path / "b.safetensors")
+    with pytest.raises(InputError, match="not an error classifier"):
+        load_checkpoint(tmp_path / "b.safetensors")
+    network = SetTransformer(SHAPE)
+    with pytest.raises(InputError, match="'a', which this version does not compute"):
+        network.pick(Features(np.zeros((1, 1), np.float32), ("z",), ("side",)))
