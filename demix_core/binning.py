@@ -1,4 +1,4 @@
-"""Any column as a small number of codes: quantile bins, far tails, frequent categories, missing. Shared by cells and shortcuts."""
+"""Any column as a small number of codes: quantile bins, far tails, frequent categories, missing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FENCE = 4.0
 
 @dataclass(frozen=True)
 class Binned:
-    """One column's codes. codes: int64 [n] in [0, size); names[c] is what code c stands for, values[c] a cell text for it.
+    """One column's codes. codes: int64 [n] in [0, size); values[c]: a cell text that code c stands for.
 
     ordered: codes 0..len(edges) follow the numbers' order; the last three codes are far below, far above, missing.
     """
@@ -56,7 +56,7 @@ def bin_numbers(numbers: np.ndarray, series: pd.Series, bins: int = BINS) -> Bin
     count = len(edges) + 1
     codes[far_low], codes[far_high], codes[missing] = count, count + 1, count + 2
     texts = to_text(series).astype(str)
-    values = tuple(_typical(numbers, texts, codes == c) for c in range(count + 2)) + ("",)
+    values = (*(_typical(numbers, texts, codes == c) for c in range(count + 2)), "")
     return Binned(codes.astype(np.int64), count + 3, values, ordered=True, edges=tuple(edges.tolist()))
 
 

@@ -8,6 +8,7 @@ Cost: 2·N·(H² + H·T) flops a pass, T = all bins together; E training passes 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -32,7 +33,7 @@ class CellModel:
 
     surprise: float32 [N, F] nats above the expected (−log p minus the entropy); suggestion: object [N, F] cell texts;
     certainty: float32 [N, F] probability of the suggested bin; label_surprise: float32 [N] −log p(label | cells);
-    label_shift: float32 [N, F] how much label_surprise rises when a column is hidden (> 0: that column explains the label).
+    label_shift: float32 [N, F] how much label_surprise rises when a column is hidden (> 0: the column explains it).
     """
 
     surprise: np.ndarray
@@ -72,7 +73,7 @@ class _Masked:
         self.codes = torch.from_numpy(np.stack([b.codes for b in binned], 1))
         self.offsets = torch.from_numpy(starts[:-1])
         self.masks = int(starts[-1]) + torch.arange(len(binned))
-        self.parts = [slice(int(a), int(b)) for a, b in zip(starts[:-1], starts[1:], strict=True)]
+        self.parts = [slice(int(a), int(b)) for a, b in pairwise(starts)]
         generator = torch.Generator().manual_seed(seed)
         self.network = MaskedNetwork(sizes, generator)
         self._fit(generator, progress, should_stop)
@@ -150,7 +151,7 @@ def _picked(log_p: torch.Tensor, codes: np.ndarray) -> np.ndarray:
 
 
 def _suggest(p: torch.Tensor, binned: Binned) -> tuple[np.ndarray, np.ndarray]:
-    """The most likely category, or the conditional median of a number (a value that occurs); never missing or far out."""
+    """The most likely category, or the conditional median of a number (a value that occurs); never a far one."""
     values = np.array(binned.values, object)
     usable = torch.tensor([v != "" for v in binned.values])
     if binned.ordered:

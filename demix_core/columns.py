@@ -16,10 +16,13 @@ MISSING: frozenset[str] = frozenset(
 )
 """Texts (stripped, lowercase) that stand for no value."""
 
-DATETIME_FORMATS: tuple[str, ...] = ("ISO8601",) + tuple(
-    day + time
-    for day in ("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%Y/%m/%d", "%d %b %Y", "%b %d, %Y", "%m/%d/%y")
-    for time in ("", " %H:%M", " %H:%M:%S")
+DATETIME_FORMATS: tuple[str, ...] = (
+    "ISO8601",
+    *(
+        day + time
+        for day in ("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%Y/%m/%d", "%d %b %Y", "%b %d, %Y", "%m/%d/%y")
+        for time in ("", " %H:%M", " %H:%M:%S")
+    ),
 )
 """Formats tried in this order; day first wins where a column fits both."""
 
@@ -66,7 +69,7 @@ def datetime_format(series: pd.Series) -> str | None:
     texts = [t for t in pd.unique(to_text(series)) if t][:SAMPLE]
     best, most = None, 0
     for fmt in DATETIME_FORMATS if texts else ():
-        read = int(_parsed(texts, fmt).notna().sum())
+        read = int(np.count_nonzero(_parsed(texts, fmt).notna()))
         if read > most:
             best, most = fmt, read
         if most == len(texts):
@@ -98,7 +101,7 @@ def _whole(series: pd.Series) -> bool:
     return bool(len(values) and np.isfinite(values).all() and (values == np.floor(values)).all())
 
 
-def _per_distinct(series: pd.Series, function: Callable[[list[str]], np.ndarray], null: object) -> np.ndarray:
+def _per_distinct(series: pd.Series, function: Callable[[list[str]], np.ndarray], null: float | bool) -> np.ndarray:
     codes, distinct = pd.factorize(series, use_na_sentinel=True)
     texts = [str(v) for v in distinct]
     values = function(texts) if texts else np.empty(0, dtype=np.asarray(null).dtype)

@@ -143,7 +143,7 @@ class DecisionLog:
             new: dict[int | None, int | None] = {None: None}
             for e in events:
                 row = _row(e.kind, e.patch_ids, e.reviewer, e.value, e.reason, e.query, new.get(e.reverts), e.time)
-                new[e.seq] = connection.execute(_EVENTS.insert().values(**row)).inserted_primary_key[0]
+                new[e.seq] = _insert(connection, row)
             connection.commit()
 
     def _add(self, kind: DecisionKind, ids: Iterable[int], reviewer: str, value: str | None = None,
@@ -152,7 +152,7 @@ class DecisionLog:
         try:
             with self._engine.connect() as connection:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
-                seq = connection.execute(_EVENTS.insert().values(**row)).inserted_primary_key[0]
+                seq = _insert(connection, row)
                 connection.commit()
         except OperationalError as error:
             raise _failure(str(self._engine.url.database), error) from error
@@ -166,7 +166,7 @@ class DecisionLog:
                 row = choose(_read(connection))
                 if row is None:
                     return None
-                seq = connection.execute(_EVENTS.insert().values(**row)).inserted_primary_key[0]
+                seq = _insert(connection, row)
                 connection.commit()
         except OperationalError as error:
             raise _failure(str(self._engine.url.database), error) from error
@@ -189,6 +189,13 @@ def replay(events: Sequence[Event]) -> dict[int, PatchState]:
         if e.kind in (DecisionKind.ACCEPT, DecisionKind.EDIT, DecisionKind.REJECT):
             states.update(dict.fromkeys(e.patch_ids, PatchState(e.kind, e.value, e.seq)))
     return states
+
+
+def _insert(connection: sa.Connection, row: dict[str, Any]) -> int:
+    """The sequence number of the new event."""
+    key = connection.execute(_EVENTS.insert().values(**row)).inserted_primary_key
+    assert key is not None
+    return int(key[0])
 
 
 def _reverting(events: Sequence[Event], seq: int, reviewer: str, reason: str) -> dict[str, Any]:
@@ -223,5 +230,7 @@ def _prepare(connection: Any, _record: object) -> None:
 
 def _failure(path: str, error: DatabaseError) -> RunError | StorageError:
     if isinstance(error, OperationalError):
-        return StorageError(f"'{path}' can't be written ({error.orig}); free some space and decide again: nothing was lost.")
+        return StorageError(
+            f"'{path}' can't be written ({error.orig}); free some space and decide again: nothing was lost."
+        )
     return RunError(f"'{path}' is no decision log; move it away to start the review again.")

@@ -27,7 +27,7 @@ SHALLOW_DEPTHS = (1, 2, 4)
 
 @dataclass(frozen=True)
 class OutOfFold:
-    """strong: float32 [N, K] class probabilities; regression: [N, 2] = prediction and robust residual scale, target units.
+    """strong: float32 [N, K] class probabilities; regression: [N, 2] prediction and residual scale, target units.
 
     shallow: float32 [N, 3] probability of the given (binned) label by trees of depth 1, 2 and 4.
     """
@@ -68,7 +68,7 @@ def _matrix(frame: pd.DataFrame, schema: Schema) -> np.ndarray:
         elif column.kind is ColumnKind.TEXT:
             columns.append(np.array([len(t) for t in to_text(series)], np.float64))
         else:
-            names, inverse, counts = np.unique(to_text(series).astype(str), return_inverse=True, return_counts=True)
+            _, inverse, counts = np.unique(to_text(series).astype(str), return_inverse=True, return_counts=True)
             columns.append((-counts).argsort(kind="stable").argsort()[inverse].astype(np.float64))
     return np.stack(columns, 1)
 
@@ -91,7 +91,9 @@ def _probabilities(
     x: np.ndarray, y: np.ndarray, size: int, seed: int, progress: Progress, should_stop: ShouldStop
 ) -> np.ndarray:
     iterations = max(20, ITERATIONS if size <= 2 else int(1.5 * ITERATIONS / size))
-    model = HistGradientBoostingClassifier(max_iter=iterations, learning_rate=0.12, early_stopping=False, random_state=seed)
+    model = HistGradientBoostingClassifier(
+        max_iter=iterations, learning_rate=0.12, early_stopping=False, random_state=seed
+    )
     out = np.full((len(y), size), 1e-4)
     for i, (fit, held) in enumerate(_folds(y, seed)):
         _go_on(i, progress, should_stop)
@@ -100,10 +102,10 @@ def _probabilities(
     return out / out.sum(1, keepdims=True)
 
 
-def _predictions(
-    x: np.ndarray, y: np.ndarray, seed: int, progress: Progress, should_stop: ShouldStop
-) -> np.ndarray:
-    model = HistGradientBoostingRegressor(max_iter=ITERATIONS, learning_rate=0.12, early_stopping=False, random_state=seed)
+def _predictions(x: np.ndarray, y: np.ndarray, seed: int, progress: Progress, should_stop: ShouldStop) -> np.ndarray:
+    model = HistGradientBoostingRegressor(
+        max_iter=ITERATIONS, learning_rate=0.12, early_stopping=False, random_state=seed
+    )
     out = np.zeros(len(y))
     for i, (fit, held) in enumerate(KFold(FOLDS, shuffle=True, random_state=seed).split(y)):
         _go_on(i, progress, should_stop)

@@ -26,7 +26,7 @@ LEAST_SHARE = 0.01
 
 @dataclass(frozen=True)
 class Shortcut:
-    """condition (in words) ↔ target; strength: phi in (0, 1]; columns it looks at; target is a class or a range in words."""
+    """condition ↔ target, both in words; strength: phi in (0, 1]; columns: those it looks at."""
 
     columns: tuple[str, ...]
     condition: str
@@ -56,7 +56,9 @@ def find_shortcuts(frame: pd.DataFrame, schema: Schema) -> ShortcutSignals:
     """All signals of this module for one table. Cost: O(N·(F + pairs)) table look-ups."""
     target = bin_target(frame[schema.target], schema, TARGET_BINS)
     y = target.codes
-    columns = [(c, bin_column(frame[c.name], c.kind, COLUMN_BINS)) for c in schema.features if c.kind is not ColumnKind.TEXT]
+    columns = [
+        (c, bin_column(frame[c.name], c.kind, COLUMN_BINS)) for c in schema.features if c.kind is not ColumnKind.TEXT
+    ]
     columns = [(c, b) for c, b in columns if b.size > 1]
     lifts, information = _single_lifts([b for _, b in columns], y, target.size)
     order = np.argsort(-information, kind="stable")
@@ -69,7 +71,7 @@ def find_shortcuts(frame: pd.DataFrame, schema: Schema) -> ShortcutSignals:
 
 
 def _lift(codes: np.ndarray, size: int, y: np.ndarray, classes: int) -> tuple[np.ndarray, float]:
-    """log p(y | code) − log p(y), leave-one-out and smoothed, float [N]; and its mean over rows: mutual information, nats."""
+    """log p(y | code) − log p(y), leave-one-out, smoothed, float [N]; and its mean: mutual information, nats."""
     counts = np.zeros((size, classes))
     np.add.at(counts, (codes, y), 1)
     prior = (counts.sum(0) + 0.5) / (len(y) + 0.5 * classes)

@@ -1,4 +1,4 @@
-"""All that can be said of a row without influence: out-of-fold predictions, cell surprise, shortcuts. Kept on disk whole."""
+"""All that can be said of a row without influence: out-of-fold predictions, cell surprise, shortcuts."""
 
 from __future__ import annotations
 

@@ -31,7 +31,8 @@ SNIFFED_CHARACTERS = 1 << 16
 QUOTE = '"'
 BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 FOREIGN = (
-    (b"PK\x03\x04", "a zip archive or an Excel workbook"), (b"\x1f\x8b", "gzip-compressed"), (b"BZh", "bzip2-compressed"),
+    (b"PK\x03\x04", "a zip archive or an Excel workbook"), (b"\x1f\x8b", "gzip-compressed"),
+    (b"BZh", "bzip2-compressed"),
     (b"\xd0\xcf\x11\xe0", "an old Excel workbook"), (b"%PDF", "a PDF"), (b"SQLite format 3", "an SQLite database"),
 )  # fmt: skip
 
@@ -64,7 +65,7 @@ class TableFile:
 
     @classmethod
     def read(cls, path: Path, max_bytes: int = MAX_BYTES) -> TableFile:
-        """Reads .parquet or a text table of any delimiter and encoding. InputError: what is wrong, where, what to do."""
+        """Reads .parquet or a text table of any delimiter and encoding. InputError: what, where, the way out."""
         path = Path(path)
         data = _bytes(path, max_bytes)
         digest = hashlib.sha256(data).hexdigest()
@@ -86,7 +87,7 @@ class TableFile:
         dropped: Collection[int] = (),
         extra: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
-        """Writes the table with some cells, {(row id, column): new text}, changed, rows dropped, columns added at the end.
+        """Writes the table with cells {(row id, column): new text} changed, rows dropped, columns added at the end.
 
         Everything else stays byte for byte. Atomic. InputError: no such cell, or the text does not fit the column's
         type or the file's encoding; StorageError: the disk is full.
@@ -109,13 +110,17 @@ class TableFile:
         n, names = len(self.frame), set(self.frame.columns)
         for row, column in cells:
             if column not in names or not 0 <= row < n:
-                raise InputError(f"{self.path.name} has no cell in row {row}, column '{column}'; check the list of changes.")
+                raise InputError(
+                    f"{self.path.name} has no cell in row {row}, column '{column}'; check the list of changes."
+                )
         for row in dropped:
             if not 0 <= row < n:
                 raise InputError(f"{self.path.name} has no row {row} to drop; check the list of changes.")
         for name, values in extra.items():
             if name in names or len(values) != n:
-                raise InputError(f"Column '{name}' can't be added to {self.path.name}: it needs a new name and {n} values.")
+                raise InputError(
+                    f"Column '{name}' can't be added to {self.path.name}: it needs a new name and {n} values."
+                )
 
     def _encoded(self, text: str) -> bytes:
         try:
@@ -235,7 +240,9 @@ def _bytes(path: Path, max_bytes: int) -> bytes:
     try:
         size = path.stat().st_size
         if size > max_bytes:
-            raise InputError(f"{path.name} has {size:,} bytes, more than the limit of {max_bytes:,}; give a smaller part of it.")
+            raise InputError(
+                f"{path.name} has {size:,} bytes, more than the limit of {max_bytes:,}; give a smaller part of it."
+            )
         data = path.read_bytes()
     except FileNotFoundError:
         raise InputError(f"There is no file {path}; check the path.") from None
@@ -331,7 +338,9 @@ def _parse(path: Path, text: str, delimiter: str) -> tuple[list[list[str]], np.n
                 lines.append((before, reader.line_num))
             before = reader.line_num
     except csv.Error as error:
-        raise InputError(f"{path.name} can't be read from line {before + 1} on ({error}); is a quote left open there?") from error
+        raise InputError(
+            f"{path.name} can't be read from line {before + 1} on ({error}); is a quote left open there?"
+        ) from error
     return rows, np.asarray(starts, np.int64)[np.asarray(lines, np.int64).reshape(-1, 2)]
 
 
@@ -342,7 +351,9 @@ def _frame(path: Path, rows: list[list[str]], text: str, records: np.ndarray) ->
     for row, (start, _) in zip(rows, records, strict=True):
         if len(row) != width:
             line = text.count("\n", 0, int(start)) + 1
-            raise InputError(f"Line {line} of {path.name} has {len(row)} fields but the header has {width}; mend that line.")
+            raise InputError(
+                f"Line {line} of {path.name} has {len(row)} fields but the header has {width}; mend that line."
+            )
     names = [name.strip() or f"column {j + 1}" for j, name in enumerate(rows[0])]
     body = rows[1:]
     if body and all(_is_number(name) for name in rows[0]):

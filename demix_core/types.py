@@ -9,9 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+
+if TYPE_CHECKING:
+    from torch import nn  # only the word: the screen reads this module and never loads torch
 
 Progress = Callable[[float, str], None]
 """progress(fraction in [0, 1] of the present stage, message); called at batch level."""
@@ -160,7 +164,7 @@ class FittedModel:
     instead of trained); epoch: the epoch whose weights were kept; validation_loss: mean over the validation rows.
     """
 
-    network: object
+    network: nn.Module
     architecture: str
     losses: np.ndarray
     epoch: int

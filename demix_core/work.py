@@ -123,7 +123,7 @@ class Work:
                 progress, should_stop,
             )  # fmt: skip
         model = self.fitted
-        write_file(run / "model.safetensors", lambda p: save_weights(model.network, p))  # type: ignore[arg-type]
+        write_file(run / "model.safetensors", lambda p: save_weights(model.network, p))
         write_array(run / "losses.npy", model.losses)
         loss = model.validation_loss if math.isfinite(model.validation_loss) else None
         described = {"architecture": model.architecture, "epoch": model.epoch, "validation_loss": loss}

@@ -173,7 +173,9 @@ def test_command_writes_checkpoint_and_card(example: Example, tmp_path: Path, mo
         return paths
 
     monkeypatch.setattr(training, "build_corpus", drawn)
-    card = training.train_dec(tmp_path, tmp_path / "dec.safetensors", TrainSettings(tables=4, epochs=1, batch=64, held_out=0.5))
+    card = training.train_dec(
+        tmp_path, tmp_path / "dec.safetensors", TrainSettings(tables=4, epochs=1, batch=64, held_out=0.5)
+    )
     assert (tmp_path / "dec.json").exists() and "--tables 4" in card["command"]
     assert set(card["in_distribution"]["per_type"]) == {"label_error", "feature_error", "spurious"}
     load_checkpoint(tmp_path / "dec.safetensors")

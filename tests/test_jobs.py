@@ -25,7 +25,8 @@ STUBBORN = [
 ]
 OBEDIENT = [
     sys.executable, "-c",
-    "import sys, time, pathlib\nf = pathlib.Path(sys.argv[1])\nwhile not (f / 'cancel').exists(): time.sleep(.02)\n(f / 'bye').touch()",
+    "import sys, time, pathlib\nf = pathlib.Path(sys.argv[1])\n"
+    "while not (f / 'cancel').exists(): time.sleep(.02)\n(f / 'bye').touch()",
 ]  # fmt: skip
 
 

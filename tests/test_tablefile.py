@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from demix_core.errors import InputError
 from demix_core.tablefile import TableFile
 
-CELL = st.text(st.sampled_from('ab1é"\n\r,; \'|\t'), max_size=5)
+CELL = st.text(st.sampled_from("ab1é\"\n\r,; '|\t"), max_size=5)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

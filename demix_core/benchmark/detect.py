@@ -1,4 +1,4 @@
-"""`bench detect`: the shipped DEC on Adult, which it never saw, under the paper's protocol — beside ablations, peers and chance.
+"""`bench detect`: the shipped DEC on a table it never saw, beside ablations, peers and chance.
 
 Honest by construction: the DEC is trained on synthetic tables only; seeds 2026–2030, the published rules and Adult's
 rows are used here and nowhere else. Every method sees the same corrupted rows.
@@ -58,7 +58,7 @@ def run(
 def planted(
     frame: pd.DataFrame, target: str, alpha: float, seed: int, protocol: str = "paper"
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, Schema]:
-    """(train, truth, validation, schema): 30 % test put aside, 20 % of the rest validation, stratified; errors planted."""
+    """(train, truth, validation, schema): 30 % put aside, 20 % of the rest validation, stratified; errors planted."""
     schema, _ = infer_schema(frame, LoadSettings(target=target))
     stratify = frame[target] if schema.task is Task.CLASSIFICATION else None
     rest, _ = train_test_split(frame, test_size=0.3, random_state=seed, stratify=stratify)

@@ -1,4 +1,4 @@
-"""Training data of the DEC: many tables, each corrupted, each seen under two environments e = (S, m1) and e′ = (S′, m2).
+"""Training data of the DEC: many tables, each corrupted and seen under two environments (S, m1) and (S′, m2).
 
 Every table comes from one number of one seeded command; a table's file is written once and reused.
 """
@@ -78,7 +78,9 @@ def describe(
     signals = compute(train, schema, seed)
     kept = np.sort(rng.permutation(len(train))[:ROWS_KEPT])
     order = rng.permutation(len(ARCHITECTURES))
-    views = [_view(train, schema, rows, held, signals, ARCHITECTURES[m], kept, seed, encoder.n_outputs, rng) for m in order]
+    views = [
+        _view(train, schema, rows, held, signals, ARCHITECTURES[m], kept, seed, encoder.n_outputs, rng) for m in order
+    ]
     return Example(
         features=np.stack([f.values for f, _ in views]),
         tokens=np.stack([t for _, t in views]),

@@ -1,7 +1,7 @@
 """Which rows have which errors: one environment, two streamed passes (statistics and their ranks, then the DEC).
 
-Cost: 2·(2·N·M·Σ_l(D_l + K_l)) flops of influence at M ≤ 256, one pass at all M validation rows for the harm of each row,
-and N set-transformer passes over `tokens` validation rows. Memory: O(block × M), and N × F side features.
+Cost: 2·(2·N·M·Σ_l(D_l + K_l)) flops of influence at M ≤ 256, one pass at all M validation rows for the harm of
+each row, and N set-transformer passes over `tokens` validation rows. Memory: O(block × M), and N × F side features.
 """
 
 from __future__ import annotations
@@ -159,7 +159,14 @@ def _profiles(
     every = max(1, n // TYPICAL_ROWS)
     same_class = same_class_rule(case.schema.task, measured.y)
     blocks = stream(
-        case.fitted.network, case.train, case.schema.task, factors, settings.influence, progress, should_stop, parts=False
+        case.fitted.network,
+        case.train,
+        case.schema.task,
+        factors,
+        settings.influence,
+        progress,
+        should_stop,
+        parts=False,
     )
     for block in blocks:
         harm[block.start : block.stop] = block.phi.mean(1)
@@ -179,7 +186,7 @@ def _profiles(
 
 
 def same_class_rule(task: Task, validation_y: np.ndarray) -> Callable[[float], np.ndarray]:
-    """y -> bool [M]: validation rows of the same class; regression: targets closer than one (standardised) deviation."""
+    """y -> bool [M]: validation rows of the same class; regression: targets closer than one standard deviation."""
     if task is Task.CLASSIFICATION:
         return lambda y: validation_y == y
     return lambda y: np.abs(validation_y - y) < 1.0

@@ -57,4 +57,6 @@ def make_environment(fitted: FittedModel, validation: Encoded, task: Task, rng: 
     chosen = subset(validation, rng.permutation(len(validation.y))[:SET_SIZE])
     factors = factorise(fitted.network, chosen.x, chosen.y, task)
     spread = float(np.std(validation.y)) or 1.0
-    return Environment(fitted, task, factors, view_validation(chosen, row_losses(fitted.network, chosen, task), task, spread))
+    return Environment(
+        fitted, task, factors, view_validation(chosen, row_losses(fitted.network, chosen, task), task, spread)
+    )

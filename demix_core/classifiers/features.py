@@ -84,7 +84,7 @@ def side_features(
     final_loss: np.ndarray,
     signals: Signals,
 ) -> Features:
-    """Everything about N rows that needs no validation row. predictions: model outputs [N, K] (probabilities or target)."""
+    """Everything about N rows that needs no validation row. predictions: model outputs [N, K]."""
     out = Collector()
     target = np.zeros(len(frame)) if schema.classes else to_numeric(frame[schema.target])
     strong = given_label_scores(signals.oof, train.y, schema.task, target)
@@ -121,7 +121,9 @@ def _add_labels(
     out.add("side", "class_prior", prior)
     out.add("side", "predicted_prior", predicted_prior)
     out.add("side", "label_surprise", np.log1p(np.maximum(signals.cells.label_surprise, 0)))
-    out.add("side", "oof_rank_in_class", _rank_within(strong["p"], train.y if schema.classes else np.zeros(len(train.y))))
+    out.add(
+        "side", "oof_rank_in_class", _rank_within(strong["p"], train.y if schema.classes else np.zeros(len(train.y)))
+    )
 
 
 def _rank_within(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
@@ -161,7 +163,7 @@ def _pad(values: np.ndarray, width: int) -> np.ndarray:
 
 
 def _add_tails(out: Collector, frame: pd.DataFrame, schema: Schema) -> None:
-    """How far out the row's numbers are, how often exactly that value occurs, how rare its categories are, what is missing."""
+    """How far out the row's numbers are, how often each occurs, how rare its categories are, what is missing."""
     n = len(frame)
     reach, repeats, rarity, missing = [], [], [], np.zeros(n)
     for column in schema.features:
@@ -223,7 +225,7 @@ def _add_run(out: Collector, schema: Schema, strong: dict[str, np.ndarray], sign
 
 @dataclass(frozen=True)
 class ValidationView:
-    """The validation rows of one environment. x unit-length [M, D]; y [M]; loss [M]; spread of the target (regression)."""
+    """The validation rows of one environment. x unit-length [M, D]; y, loss [M]; spread: of the target (regression)."""
 
     x: torch.Tensor
     y: torch.Tensor
@@ -235,7 +237,9 @@ class ValidationView:
 def view_validation(validation: Encoded, loss: np.ndarray, task: Task, spread: float) -> ValidationView:
     """Prepare M validation rows for tokens."""
     x = torch.nn.functional.normalize(torch.from_numpy(validation.x), dim=1)
-    return ValidationView(x, torch.from_numpy(validation.y), torch.from_numpy(np.log(loss + 1e-3)).float(), task, spread)
+    return ValidationView(
+        x, torch.from_numpy(validation.y), torch.from_numpy(np.log(loss + 1e-3)).float(), task, spread
+    )
 
 
 def tokens(

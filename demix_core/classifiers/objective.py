@@ -13,7 +13,7 @@ TEMPERATURE = 0.1
 
 
 def focal_bce(logits: torch.Tensor, truth: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """Binary cross-entropy × (1 − p_correct)^γ, mean over rows, sum over types. logits, truth [B, 3]; weight [3] of positives."""
+    """Binary cross-entropy × (1 − p_correct)^γ, mean over rows, sum over types. logits, truth [B, 3]; weight [3]."""
     plain = F.binary_cross_entropy_with_logits(logits, truth, reduction="none", pos_weight=weight)
     p = torch.sigmoid(logits)
     correct = torch.where(truth > 0.5, p, 1 - p)
@@ -21,7 +21,7 @@ def focal_bce(logits: torch.Tensor, truth: torch.Tensor, weight: torch.Tensor) -
 
 
 def info_nce(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """The two views of one row are each other's positive, other rows of the batch the negatives; symmetric. a, b [B, P]."""
+    """Two views of one row are each other's positive, other rows of the batch the negatives; symmetric. a, b [B, P]."""
     scores = F.normalize(a, dim=1) @ F.normalize(b, dim=1).T / TEMPERATURE
     same = torch.arange(len(a))
     return (F.cross_entropy(scores, same) + F.cross_entropy(scores.T, same)) / 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -100,7 +101,9 @@ class SetTransformer(nn.Module):
         self.side = nn.Sequential(
             nn.Dropout(shape.dropout), nn.Linear(len(shape.features), side), nn.ReLU(), nn.Dropout(shape.dropout)
         )
-        self.joint = nn.Sequential(nn.Linear(side + width, side), nn.ReLU(), nn.Linear(side, shape.embedding), nn.ReLU())
+        self.joint = nn.Sequential(
+            nn.Linear(side + width, side), nn.ReLU(), nn.Linear(side, shape.embedding), nn.ReLU()
+        )
         self.heads = nn.Linear(shape.embedding, len(ErrorType))
         self.project = nn.Linear(shape.embedding, shape.projection)
 
@@ -142,13 +145,16 @@ def load_checkpoint(path: Path) -> SetTransformer:
     try:
         with safe_open(path, "pt") as file:
             meta = file.metadata() or {}
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+            weights = {name: file.get_tensor(name) for name in file.keys()}
     except (OSError, SafetensorError) as error:
-        raise InputError(f"'{path}' is not a readable safetensors file; name a checkpoint made by 'train-dec'.") from error
+        raise InputError(
+            f"'{path}' is not a readable safetensors file; name a checkpoint made by 'train-dec'."
+        ) from error
     if meta.get("demix_dec") != str(VERSION):
         raise InputError(f"'{path}' is not an error classifier of this version; name one made by 'train-dec'.")
-    described = json.loads(meta["shape"])
-    shape = Shape(**{k: tuple(v) if isinstance(v, list) else v for k, v in described.items()})
-    network = SetTransformer(shape)
+    described: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(meta["shape"]).items()
+    }
+    network = SetTransformer(Shape(**described))
     network.load_state_dict(weights)
     return network.eval()

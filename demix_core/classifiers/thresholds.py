@@ -1,4 +1,4 @@
-"""From probabilities to flags without knowing the truth: the threshold of the largest expected F1, and the person's word."""
+"""From probabilities to flags without the truth: the threshold of the largest expected F1, and the person's word."""
 
 from __future__ import annotations
 

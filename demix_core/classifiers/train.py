@@ -1,4 +1,4 @@
-"""`train-dec`: draw a corpus, learn the DEC on it, calibrate it on tables kept out, write the checkpoint and its card."""
+"""`train-dec`: draw a corpus, learn the DEC on it, calibrate it on tables kept out, write checkpoint and card."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class TrainSettings:
 
 @dataclass(frozen=True)
 class Corpus:
-    """All rows of some tables. features float32 [2, R, F]; tokens float16 [2, R, T, C]; truth [R, 3]; models [2, R]; table [R]."""
+    """All rows of some tables: features float32 [2, R, F]; tokens float16 [2, R, T, C]; truth [R, 3]; models [2, R]."""
 
     features: np.ndarray
     tokens: np.ndarray
@@ -69,7 +69,7 @@ def train_dec(folder: Path, out: Path, settings: TrainSettings, progress: Progre
     )
     examples = [load_example(p) for p in paths]
     shape = make_shape(examples[0], settings.without)
-    kept = int(round(len(examples) * (1 - settings.held_out)))
+    kept = round(len(examples) * (1 - settings.held_out))
     learned, held = gather(examples[:kept], shape), gather(examples[kept:], shape)
     network = learn(shape, learned, settings, lambda f, m: progress(0.5 + 0.5 * f, m))
     calibrate(network, held)
@@ -239,6 +239,8 @@ def make_card(network: SetTransformer, held: Corpus, settings: TrainSettings, ta
 
 def command_of(settings: TrainSettings) -> str:
     """The command that makes this checkpoint again."""
-    parts = [f"python -m demix_core train-dec --tables {settings.tables} --epochs {settings.epochs} --seed {settings.seed}"]
+    parts = [
+        f"python -m demix_core train-dec --tables {settings.tables} --epochs {settings.epochs} --seed {settings.seed}"
+    ]
     parts += [f"--without {group}" for group in settings.without]
     return " ".join(parts)

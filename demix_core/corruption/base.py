@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -73,7 +74,7 @@ PROTOCOLS: Family[Protocol] = Family("corruption protocol", "demix_core.corrupti
 
 
 def keep_minority(frame: pd.DataFrame, rule: Rule, share: float, rng: np.random.Generator) -> tuple[np.ndarray, Bools]:
-    """Drop rows until the rule's minority is `share` of the rest; returns kept positions (sorted) and their spurious flag.
+    """Drop rows until the rule's minority is `share` of the rest; returns kept positions, sorted, and their flag.
 
     DESIGN §4: SC rows are the minority of the rule, labelled before any other corruption.
     """
@@ -94,19 +95,23 @@ def keep_minority(frame: pd.DataFrame, rule: Rule, share: float, rng: np.random.
 def write_numbers(frame: pd.DataFrame, rows: np.ndarray, column: str, numbers: np.ndarray) -> None:
     """Put numbers into cells in the column's own form: its decimals as text, its dtype otherwise. Changes frame."""
     series = frame[column]
-    place = frame.columns.get_loc(column)
     if pd.api.types.is_numeric_dtype(series):
         if pd.api.types.is_integer_dtype(series) and np.isfinite(numbers).all():
-            numbers = np.round(np.clip(numbers, -2.0**31, 2.0**31 - 1)).astype(np.int64)
+            numbers = np.round(np.clip(numbers, -(2.0**31), 2.0**31 - 1)).astype(np.int64)
         elif pd.api.types.is_integer_dtype(series):
             frame[column] = series.astype(np.float64)
         else:
-            numbers = numbers.astype(series.dtype)
-        frame.iloc[rows, place] = numbers
+            numbers = np.asarray(pd.Series(numbers).astype(series.dtype))
+        _put(frame, rows, column, numbers)
         return
     decimals = decimals_of(series)
     texts = np.array(["" if np.isnan(v) else f"{v:.{decimals}f}" for v in numbers], object)
-    frame.iloc[rows, place] = texts
+    _put(frame, rows, column, texts)
+
+
+def _put(frame: pd.DataFrame, rows: np.ndarray, column: str, values: np.ndarray) -> None:
+    cells: Any = frame.iloc  # the stubs know no array of positions
+    cells[rows, frame.columns.get_loc(column)] = values
 
 
 def decimals_of(series: pd.Series) -> int:
@@ -119,7 +124,7 @@ def write_texts(frame: pd.DataFrame, rows: np.ndarray, column: str, texts: np.nd
     """Put texts into cells; a column of another dtype becomes object only where it must. Changes frame."""
     if not (frame[column].dtype == object or pd.api.types.is_string_dtype(frame[column])):
         frame[column] = frame[column].astype(object)
-    frame.iloc[rows, frame.columns.get_loc(column)] = texts
+    _put(frame, rows, column, texts)
 
 
 def other_value(series: pd.Series, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -152,7 +157,7 @@ def write_cells(frame: pd.DataFrame, rows: np.ndarray, column: str, texts: np.nd
     if pd.api.types.is_numeric_dtype(frame[column]):
         write_numbers(frame, rows, column, pd.to_numeric(pd.Series(texts)).to_numpy(np.float64))
     elif pd.api.types.is_bool_dtype(frame[column]):
-        frame.iloc[rows, frame.columns.get_loc(column)] = np.array([t == "True" for t in texts])
+        _put(frame, rows, column, np.array([t == "True" for t in texts]))
     else:
         write_texts(frame, rows, column, texts)
 

@@ -1,4 +1,4 @@
-"""Protocol *broad* (DESIGN §4): what real pipelines do — several groups of cell errors, shaped label flips, random rules."""
+"""Protocol *broad* (DESIGN §4), what real pipelines do: groups of cell errors, shaped label flips, random rules."""
 
 from __future__ import annotations
 
@@ -85,7 +85,10 @@ def _typo(frame: pd.DataFrame, rows: np.ndarray, column: str, rng: np.random.Gen
     """A letter doubled, or the case changed: categories never seen before."""
     texts = to_text(frame[column])[rows].astype(str)
     at = rng.integers(0, 3, len(rows))
-    wrong = [t[: i + 1] + t[i : i + 1] + t[i + 1 :] if i < len(t) else t.upper() + "?" for t, i in zip(texts, at, strict=True)]
+    wrong = [
+        t[: i + 1] + t[i : i + 1] + t[i + 1 :] if i < len(t) else t.upper() + "?"
+        for t, i in zip(texts, at, strict=True)
+    ]
     write_texts(frame, rows, column, np.array(wrong, object))
 
 
@@ -141,7 +144,9 @@ class BroadPlan(Plan):
             pool = pool[~label[pool]]
         numbers = set(numeric_columns(self.schema))
         touched: dict[str, np.ndarray] = {}
-        for group, rows in zip(self.groups, np.array_split(pool[: int(len(out) * self.feature_share)], len(self.groups)), strict=True):
+        for group, rows in zip(
+            self.groups, np.array_split(pool[: int(len(out) * self.feature_share)], len(self.groups)), strict=True
+        ):
             rows = np.sort(rows)
             for column in group.columns if len(rows) else ():
                 before = to_text(out[column])[rows].astype(str)
@@ -153,7 +158,7 @@ class BroadPlan(Plan):
 
 
 def _flip_weights(frame: pd.DataFrame, schema: Schema, shape: str, rng: np.random.Generator) -> np.ndarray:
-    """float [n]: how likely each row's label is to be wrong — everywhere, from one class, or near one column's middle."""
+    """float [n]: how likely each label is to be wrong: everywhere alike, from one class, or near a column's middle."""
     n = len(frame)
     if shape == "class" and schema.task is Task.CLASSIFICATION:
         texts = to_text(frame[schema.target]).astype(str)
@@ -170,7 +175,9 @@ def _flip_weights(frame: pd.DataFrame, schema: Schema, shape: str, rng: np.rando
 def broad(frame: pd.DataFrame, schema: Schema, alpha: float | None, seed: int) -> Plan:
     """Draw a run. alpha, if given, fixes the clean share: half of the rest LE, half FE; else shares are log-uniform."""
     rng = np.random.default_rng([seed, 3])
-    label_share, feature_share = np.exp(rng.uniform(*np.log(SHARES), 2)) if alpha is None else [(1 - alpha) / 2] * 2
+    label_share, feature_share = (
+        np.exp(rng.uniform(np.log(SHARES[0]), np.log(SHARES[1]), 2)) if alpha is None else [(1 - alpha) / 2] * 2
+    )
     pool = numeric_columns(schema) + category_columns(schema)
     groups = tuple(
         Group(

@@ -37,7 +37,9 @@ def load(
         kept = usable
         frame, held = _other(validation, schema, said)
         if not len(held):
-            raise InputError(f"{validation.name} has no row with a known label; give validation rows like the training rows.")
+            raise InputError(
+                f"{validation.name} has no row with a known label; give validation rows like the training rows."
+            )
     test_frame = None
     if test is not None:
         whole, rows = _other(test, schema, said)

@@ -101,7 +101,8 @@ class TabularEncoder:
     def from_dict(cls, data: dict[str, Any]) -> TabularEncoder:
         """The inverse of to_dict."""
         rest = {
-            "parts": tuple(Part(**p) for p in data["parts"]), "task": Task(data["task"]), "classes": tuple(data["classes"]),
+            "parts": tuple(Part(**p) for p in data["parts"]), "task": Task(data["task"]),
+            "classes": tuple(data["classes"]),
         }  # fmt: skip
         return cls(**(data | rest))
 

@@ -20,7 +20,9 @@ FEW_VALUES = 20
 BOOLEAN_PAIRS = frozenset(
     frozenset(p) for p in (("0", "1"), ("yes", "no"), ("true", "false"), ("t", "f"), ("y", "n"), ("0.0", "1.0"))
 )
-IDENTIFIER_NAME = re.compile(r"(^|[_\s.-])(id|uuid|guid|index|key|instant|rownames?)$|[a-z]Id$|ID$|^unnamed", re.IGNORECASE)
+IDENTIFIER_NAME = re.compile(
+    r"(^|[_\s.-])(id|uuid|guid|index|key|instant|rownames?)$|[a-z]Id$|ID$|^unnamed", re.IGNORECASE
+)
 PARSED_SHARE = 0.95
 """Share of the present cells that must be numbers (or times) for the column to be numeric (or a datetime)."""
 MANY_CATEGORIES = 1000
@@ -174,6 +176,8 @@ def _text_kind(name: str, distinct: np.ndarray, present: int) -> tuple[ColumnKin
     if share == 1 and len(distinct) > FEW_VALUES:
         return ColumnKind.IGNORE, f"Every row has its own '{name}', so it is taken for an identifier and ignored."
     if len(distinct) > MANY_CATEGORIES:
-        note = f"Column '{name}' has {len(distinct):,} different values and is read as text; set its kind to change that."
+        note = (
+            f"Column '{name}' has {len(distinct):,} different values and is read as text; set its kind to change that."
+        )
         return ColumnKind.TEXT, note
     return ColumnKind.CATEGORICAL, ""

@@ -214,9 +214,7 @@ class _Wanted:
         return f"a '{self.name}' for {self.n_inputs} inputs and {self.n_outputs} outputs"
 
 
-def _match(
-    network: nn.Module, tensors: dict[str, torch.Tensor], metadata: dict[str, str], wanted: _Wanted
-) -> None:
+def _match(network: nn.Module, tensors: dict[str, torch.Tensor], metadata: dict[str, str], wanted: _Wanted) -> None:
     """InputError in one sentence unless the tensors are exactly the network's own, all finite."""
     made = metadata.get("architecture", wanted.name)
     if made != wanted.name:

@@ -42,7 +42,7 @@ def plan(patches: pd.DataFrame, states: Mapping[int, PatchState], events: Sequen
     said = {e.seq: e for e in events}
     standing = {i: s for i, s in states.items() if s.kind in (DecisionKind.ACCEPT, DecisionKind.EDIT)}
     chosen = patches[patches["patch_id"].isin(list(standing))]
-    lines: dict[tuple[int, str], dict[str, object]] = {}
+    lines: dict[tuple[int, str], dict[str, Any]] = {}
     order = sorted(chosen.to_dict("records"), key=lambda p: (standing[int(p["patch_id"])].seq, int(p["patch_id"])))
     for patch in order:
         state = standing[int(patch["patch_id"])]
@@ -52,11 +52,11 @@ def plan(patches: pd.DataFrame, states: Mapping[int, PatchState], events: Sequen
     kept = [v for (row, _), v in lines.items() if v["action"] == Action.DROP or row not in dropped]
     rows = pd.DataFrame(_one_per_cell(kept), columns=list(COLUMNS)).sort_values(["row_id", "column"], ignore_index=True)
     cells, weights = {}, {}
-    for line in rows.to_dict("records"):
-        if line["action"] == Action.REWEIGHT:
-            weights[int(line["row_id"])] = float(line["new"])
-        elif line["action"] != Action.DROP:
-            cells[(int(line["row_id"]), str(line["column"]))] = str(line["new"])
+    for change in rows.to_dict("records"):
+        if change["action"] == Action.REWEIGHT:
+            weights[int(change["row_id"])] = float(change["new"])
+        elif change["action"] != Action.DROP:
+            cells[(int(change["row_id"]), str(change["column"]))] = str(change["new"])
     return Changes(cells, dropped, weights, rows)
 
 
@@ -86,7 +86,7 @@ def safe(text: str) -> str:
     return "'" + text if text[:1] in ("=", "+", "-", "@", "\t", "\r") and not NUMBER.fullmatch(text) else text
 
 
-def _line(patch: Mapping[str, Any], state: PatchState, event: Event | None) -> dict[str, object]:
+def _line(patch: Mapping[Any, Any], state: PatchState, event: Event | None) -> dict[str, object]:
     edited = state.kind is DecisionKind.EDIT
     drop = state.value == DROP_VALUE if edited else patch["action"] == Action.DROP
     reason = (event.reason if event else "") or patch["reason"]
