@@ -62,6 +62,11 @@ def to_text(series: pd.Series) -> np.ndarray:
     return values
 
 
+def labels(series: pd.Series) -> np.ndarray:
+    """object [n]: stripped label texts, "" where missing."""
+    return np.array([t.strip() for t in to_text(series)], dtype=object)
+
+
 def datetime_format(series: pd.Series) -> str | None:
     """The format of DATETIME_FORMATS that reads most distinct texts; None when none reads any, or for native times."""
     if _is_native(series):

@@ -14,8 +14,8 @@ from demix_core.errors import InputError
 from demix_core.influence.vectors import Factors, load_factors, profile
 from demix_core.modalities.tabular import TabularEncoder
 from demix_core.models.training import load_weights, predict
-from demix_core.repairs.impute import cell_reason, suspect_cells
-from demix_core.signals import Signals
+from demix_core.repairs.impute import cell_reason, suspect_cells, view_cell
+from demix_core.signals.base import Signals
 from demix_core.store import TARGET_ID, Run
 from demix_core.types import Encoded, ErrorType, Schema
 
@@ -25,12 +25,12 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class SuspectCell:
-    """One odd cell. surprise: nats above the expected; certainty: probability of the suggestion, in [0, 1]."""
+    """One odd cell. wrong: its probability of being wrong; certainty: that of the suggestion, both in [0, 1]."""
 
     column: str
     value: str
     suggestion: str
-    surprise: float
+    wrong: float
     certainty: float
     sentence: str
 
@@ -175,6 +175,11 @@ class Explainer:
         return self.run.array("embedding.npy")
 
     @cached_property
+    def wrong(self) -> np.ndarray:
+        """float32 [N, F], P(cell wrong)."""
+        return self.run.array("detection/wrong.npy")
+
+    @cached_property
     def _places(self) -> dict[int, int]:
         return {int(row_id): i for i, row_id in enumerate(self.diagnosis["row_id"])}
 
@@ -211,15 +216,14 @@ class Explainer:
         )
 
     def _suspects(self, place: int, row_id: int) -> tuple[SuspectCell, ...]:
-        surprise, offered = self.signals.cell_surprise[place], self.signals.cell_suggestion[place]
-        certainty = self.signals.cells.certainty[place]
+        cells, odd, wrong = self.signals.cells, self.signals.oddities, self.wrong[place]
         suspects = []
-        for j in suspect_cells(surprise):
-            column, value = self.schema.features[j], str(self.rows.at[row_id, self.schema.features[j].name])
-            sentence = cell_reason(column.name, column.kind, value, str(offered[j]), float(surprise[j]))
-            suspects.append(
-                SuspectCell(column.name, value, str(offered[j]), float(surprise[j]), float(certainty[j]), sentence)
-            )
+        for j in suspect_cells(wrong):
+            column, offered = self.schema.features[j], str(cells.suggestion[place, j])
+            value = str(self.rows.at[row_id, column.name])
+            sentence = cell_reason(column, value, offered, view_cell(cells, odd, place, j))
+            certainty = float(cells.certainty[place, j])
+            suspects.append(SuspectCell(column.name, value, offered, float(wrong[j]), certainty, sentence))
         return tuple(suspects)
 
     def _likelihoods(self, place: int, x: np.ndarray) -> tuple[Likelihood, ...]:

@@ -28,7 +28,9 @@ class FitSettings:
 
     model: str = _option("mlp1", "The task model.")
     epochs: int = _option(30, "The most passes over the data; early stopping may end sooner.")
-    batch_size: int = _option(512, "Rows per step.")
+    batch_size: int = _option(
+        512, "The most rows per step; small tables take fewer, so that an epoch has about 20 steps."
+    )
     learning_rate: float = _option(1e-3, "Step size of AdamW.")
     patience: int = _option(6, "Epochs without a better validation loss before training stops.")
 

@@ -23,7 +23,7 @@ from demix_core.projection import project
 from demix_core.repairs.base import Evidence, suggest
 from demix_core.repairs.impute import suspect_cells
 from demix_core.settings import Settings
-from demix_core.signals import Signals, compute
+from demix_core.signals.base import Signals, compute
 from demix_core.stages import Outputs
 from demix_core.store import (
     TARGET_ID,
@@ -38,7 +38,7 @@ from demix_core.store import (
 )
 from demix_core.types import Dataset, Encoded, ErrorType, FittedModel, Progress, Schema, ShouldStop
 
-DETECTION_ARRAYS = ("probabilities", "predictions", "harm", "grad_norm", "loss", "validation_rows")
+DETECTION_ARRAYS = ("probabilities", "wrong", "predictions", "harm", "grad_norm", "loss", "validation_rows")
 
 
 class Work:
@@ -198,7 +198,7 @@ class Work:
 
         return Evidence(
             cell_texts(self.dataset.train), self.schema, found.probabilities, given, model, trees, scale,
-            signals.cell_surprise, signals.cell_suggestion, signals.against, signals.shortcut, text,
+            found.wrong, signals.cells, signals.oddities, signals.against, signals.shortcut, text,
         )  # fmt: skip
 
     def suggest(self, progress: Progress, should_stop: ShouldStop) -> Outputs:
@@ -226,7 +226,7 @@ class Work:
         names = [c.name for c in self.schema.features]
         wrong = flags[:, list(ErrorType).index(ErrorType.FEATURE)]
         columns["suspect_columns"] = [
-            [names[j] for j in suspect_cells(evidence.surprise[i])] if wrong[i] else [] for i in range(len(wrong))
+            [names[j] for j in suspect_cells(evidence.wrong[i])] if wrong[i] else [] for i in range(len(wrong))
         ]
         columns["x"] = columns["y"] = np.full(len(wrong), np.nan, np.float32)
         columns |= predictions_of(evidence)

@@ -13,17 +13,29 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import roc_auc_score
 
+from demix_core.classifiers import cell_features
 from demix_core.classifiers import train as training
 from demix_core.classifiers.corpus import Example, draw_example, load_example, save_example
-from demix_core.classifiers.features import Features, set_statistics, with_ranks
-from demix_core.classifiers.objective import centroid_spread, focal_bce, info_nce
-from demix_core.classifiers.set_transformer import SetTransformer, Shape, load_checkpoint, save_checkpoint
+from demix_core.classifiers.features import Features, context, set_statistics, with_ranks
+from demix_core.classifiers.network import Dec, Rows, Shape, load_checkpoint, save_checkpoint
+from demix_core.classifiers.objective import cell_bce, centroid_spread, focal_bce, info_nce
 from demix_core.classifiers.thresholds import expected_f1_threshold, shift_to_share
 from demix_core.classifiers.train import TrainSettings, calibrate, gather, learn, make_shape, raw_logits
 from demix_core.errors import InputError
 from demix_core.types import no_progress
 
-SHAPE = Shape(features=("a", "b", "c"), channels=(0, 1, 3), hidden=8, inducing=4, heads=2, side_hidden=8, embedding=8)
+SHAPE = Shape(
+    features=("a", "b", "c"), context=("mean:a", "sd:a"), channels=(0, 1, 3), hidden=8, inducing=4, heads=2,
+    side_hidden=8, embedding=8,
+)  # fmt: skip
+Q = len(cell_features.NAMES)
+
+
+def some_rows(generator: torch.Generator, cells: int = 5) -> Rows:
+    def draw(*size: int) -> torch.Tensor:
+        return torch.randn(*size, generator=generator)
+
+    return Rows(draw(4, 3), draw(4, 2), draw(4, 12, 6), draw(4, cells, Q), torch.ones(4, cells, dtype=torch.bool))
 
 
 @pytest.fixture(scope="module")
@@ -51,14 +63,21 @@ def test_example_comes_from_its_number_alone(example: Example) -> None:
 
 def test_focal_bce_with_gamma_one_by_hand() -> None:
     logits, truth = torch.tensor([[0.3, -1.0, 2.0], [1.2, 0.4, -0.7]]), torch.tensor([[1.0, 0, 1], [0, 0, 1]])
-    weight = torch.tensor([1.0, 2.0, 3.0])
     by_hand = 0.0
     for i in range(2):
         for k in range(3):
             p = 1 / (1 + np.exp(-logits[i, k].item()))
             right = p if truth[i, k] else 1 - p
-            by_hand += (1 - right) * -np.log(right) * (weight[k].item() if truth[i, k] else 1) / 2
-    assert focal_bce(logits, truth, weight).item() == pytest.approx(by_hand, rel=1e-5)
+            by_hand += (1 - right) * -np.log(right) / 2
+    assert focal_bce(logits, truth).item() == pytest.approx(by_hand, rel=1e-5)
+
+
+def test_cell_bce_counts_only_cells_that_are_there() -> None:
+    logits, wrong = torch.tensor([[0.5, -1.0], [2.0, 9.0]]), torch.tensor([[True, False], [False, True]])
+    present = torch.tensor([[True, True], [True, False]])
+    p = torch.sigmoid(logits)
+    by_hand = -(p[0, 0].log() + (1 - p[0, 1]).log() + (1 - p[1, 0]).log()) / 2
+    assert cell_bce(logits, wrong, present).item() == pytest.approx(by_hand.item(), rel=1e-5)
 
 
 def test_info_nce_is_least_for_equal_views() -> None:
@@ -84,13 +103,31 @@ def test_centroid_spread_by_hand_and_zero_when_models_agree() -> None:
 
 @given(seed=st.integers(0, 1000))
 @settings(max_examples=15, deadline=None)
-def test_order_of_validation_rows_does_not_matter(seed: int) -> None:
+def test_order_of_validation_rows_and_of_columns_does_not_matter(seed: int) -> None:
     torch.manual_seed(0)
-    network = SetTransformer(SHAPE).eval()
+    network = Dec(SHAPE).eval()
     generator = torch.Generator().manual_seed(seed)
-    features, tokens = torch.randn(4, 3, generator=generator), torch.randn(4, 12, 6, generator=generator)
-    shuffled = tokens[:, torch.randperm(12, generator=generator)]
-    torch.testing.assert_close(network.embed(features, tokens), network.embed(features, shuffled), atol=1e-5, rtol=1e-4)
+    rows = some_rows(generator)
+    tokens, cells = torch.randperm(12, generator=generator), torch.randperm(5, generator=generator)
+    z, wrong = network.embed(rows)
+    again, moved = network.embed(replace(rows, tokens=rows.tokens[:, tokens], cells=rows.cells[:, cells]))
+    torch.testing.assert_close(z, again, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(wrong[:, cells], moved, atol=1e-5, rtol=1e-4)
+
+
+def test_padding_of_narrow_tables_changes_nothing() -> None:
+    torch.manual_seed(0)
+    network = Dec(SHAPE).eval()
+    rows = some_rows(torch.Generator().manual_seed(0))
+    padded = replace(
+        rows,
+        cells=torch.cat([rows.cells, torch.full((4, 3, Q), 7.0)], 1),
+        present=torch.cat([rows.present, torch.zeros(4, 3, dtype=torch.bool)], 1),
+    )
+    (z, wrong), (same, more) = network.embed(rows), network.embed(padded)
+    torch.testing.assert_close(z, same, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(wrong, more[:, :5], atol=1e-6, rtol=1e-5)
+    assert (more[:, 5:].sigmoid() < 1e-9).all()
 
 
 def test_statistics_do_not_depend_on_order_either() -> None:
@@ -105,6 +142,9 @@ def test_ranks_keep_absolute_values_and_leave_the_run_alone() -> None:
     ranked = with_ranks(features)
     assert ranked.names == ("x", "run_y", "x:rank")
     np.testing.assert_allclose(ranked.values[:, 2], [1, 1 / 3, 2 / 3])
+    around = context(ranked)
+    assert around.names == ("mean:x", "mean:run_y", "sd:x", "sd:run_y")
+    np.testing.assert_allclose(around.values, [[2, 1, np.sqrt(2 / 3), 0]], rtol=1e-6)
 
 
 @given(p=arrays(np.float64, st.integers(1, 12), elements=st.floats(0.001, 0.999)))
@@ -127,42 +167,57 @@ def test_told_share_is_met_and_order_kept(share: float, seed: int) -> None:
     assert (np.argsort(moved[:, 0]) == np.argsort(p[:, 0])).all()
 
 
-def planted_corpus(rows: int = 400) -> list[Example]:
-    """LE shows in a feature, FE and SC in a token channel each."""
+def planted_corpus(folder: Path, rows: int = 400) -> list[Path]:
+    """LE shows in a feature, FE in a cell, SC in a token channel."""
     rng = np.random.default_rng(0)
-    out = []
-    for _ in range(3):
+    paths = []
+    for i in range(3):
         truth = rng.random((rows, 3)) < 0.3
         features = rng.normal(size=(2, rows, 4)).astype(np.float32)
         features[:, :, 0] += 3 * truth[:, 0]
         tokens = rng.normal(size=(2, rows, 32, 6))
-        tokens[..., 0] += 1.5 * truth[None, :, None, 1]
         tokens[..., 3] -= 1.5 * truth[None, :, None, 2]
+        wrong = np.zeros((rows, 5), bool)
+        wrong[np.arange(rows), rng.integers(0, 5, rows)] = truth[:, 1]
+        cells = rng.normal(size=(rows, 5, Q))
+        cells[..., 2] += 4 * wrong
         names, groups = ("f", "g", "h", "run_x"), ("side", "influence", "similarity", "side")
-        out.append(Example(features, tokens.astype(np.float16), truth, np.array([0, 1]), names, groups))
-    return out
+        example = Example(
+            features=features, context=rng.normal(size=(2, 2)).astype(np.float32), tokens=tokens.astype(np.float16),
+            models=np.array([0, 1]), cells=cells.astype(np.float16), present=np.ones((rows, 5), bool), wrong=wrong,
+            truth=truth, names=names, groups=groups, context_names=("mean:f", "mean:g"),
+            context_groups=("side", "influence"),
+        )  # fmt: skip
+        paths.append(folder / f"{i}.safetensors")
+        save_example(example, paths[-1])
+    return paths
 
 
-def test_it_learns_from_features_and_tokens_and_survives_the_disk(tmp_path: Path) -> None:
-    examples = planted_corpus()
-    shape = replace(make_shape(examples[0], ()), hidden=16, side_hidden=32, tokens=24)
-    corpus, held = gather(examples[:2], shape), gather(examples[2:], shape)
-    network = learn(shape, corpus, TrainSettings(epochs=12, batch=64, seed=0), no_progress)
+def test_it_learns_from_features_cells_and_tokens_and_survives_the_disk(tmp_path: Path) -> None:
+    paths = planted_corpus(tmp_path)
+    shape = replace(make_shape(load_example(paths[0]), ()), hidden=16, side_hidden=32, tokens=24)
+    corpus, held = gather(paths[:2], shape), gather(paths[2:], shape)
+    network = learn(shape, corpus, TrainSettings(epochs=16, batch=64, seed=0), no_progress)
     calibrate(network, held)
     logits = raw_logits(network, held)
     assert all(roc_auc_score(held.truth[:, k], logits[:, k]) > 0.85 for k in range(3))
     p = torch.sigmoid(torch.from_numpy(logits) * network.calibration[:, 0] + network.calibration[:, 1])
-    assert p.mean(0).numpy() == pytest.approx(held.truth.mean(0), abs=0.02)
+    assert p.mean(0).numpy() == pytest.approx(held.truth.mean(0), abs=0.03)
+    wrong = network.embed(held.rows(0, np.arange(len(held)), slice(24)))[1].detach().numpy()
+    guilty = held.truth[:, 1] > 0.5
+    assert held.wrong[guilty, wrong[guilty].argmax(1)].mean() > 0.9
     save_checkpoint(network, tmp_path / "dec.safetensors")
     back = load_checkpoint(tmp_path / "dec.safetensors")
     np.testing.assert_array_equal(raw_logits(back, held), logits)
 
 
-def test_groups_can_be_left_out() -> None:
-    example = planted_corpus(10)[0]
-    assert make_shape(example, ("influence",)).features == ("f", "h", "run_x")
-    assert 0 not in make_shape(example, ("influence",)).channels
+def test_groups_can_be_left_out(tmp_path: Path) -> None:
+    example = load_example(planted_corpus(tmp_path, 10)[0])
+    shape = make_shape(example, ("influence",))
+    assert shape.features == ("f", "h", "run_x") and shape.context == ("mean:f",)
+    assert 0 not in shape.channels
     assert make_shape(example, ("influence", "similarity")).channels == ()
+    assert make_shape(example, ("context",)).context == () and not make_shape(example, ("cells",)).cells
 
 
 def test_command_writes_checkpoint_and_card(example: Example, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,6 +245,6 @@ def test_wrong_files_get_one_sentence(tmp_path: Path) -> None:
     save_file({"w": torch.zeros(1)}, tmp_path / "b.safetensors")
     with pytest.raises(InputError, match="not an error classifier"):
         load_checkpoint(tmp_path / "b.safetensors")
-    network = SetTransformer(SHAPE)
+    network = Dec(SHAPE)
     with pytest.raises(InputError, match="'a', which this version does not compute"):
         network.pick(Features(np.zeros((1, 1), np.float32), ("z",), ("side",)))

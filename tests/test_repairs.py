@@ -13,6 +13,8 @@ from hypothesis.extra import numpy as hnp
 
 from demix_core.repairs.base import REPAIRS, Declined, Evidence, Proposal, suggest
 from demix_core.repairs.impute import FLOOR, MOST, SHARE, suspect_cells
+from demix_core.signals.cells import CellModel
+from demix_core.signals.oddities import Oddities
 from demix_core.types import Action, Column, ColumnKind, ErrorType, Schema, Task
 
 CLASSES = ("a", "b", "c", "d", "e")
@@ -24,6 +26,22 @@ class Rule:
     condition: str
     target: str
     strength: float
+
+
+def cells(n: int) -> CellModel:
+    surprise = np.tile(np.array([6.0, 4.0], np.float32), (n, 1))
+    suggestion = np.tile(np.array(["40", "Private"], object), (n, 1))
+    none = np.zeros((n, 2), np.float32)
+    return CellModel(
+        surprise, none, suggestion, none + 0.9, none[:, 0], none, none[:, :0], none.astype(int), np.ones(2)
+    )
+
+
+def oddities(n: int, distance: float = 0.0, crowd: float = 0.0, form: float = 0.0) -> Oddities:
+    one = np.ones((n, 2), np.float32)
+    odd = np.array([1.0, 0.0], np.float32)
+    return Oddities(odd * distance * one, one * 0.5, odd * crowd * one, odd * form * one, one * 0,
+                    np.array([38.0, np.nan]), np.array([45.0, np.nan]))  # fmt: skip
 
 
 def evidence(n: int = 4, task: Task = Task.CLASSIFICATION, seed: int = 0) -> Evidence:
@@ -46,7 +64,7 @@ def evidence(n: int = 4, task: Task = Task.CLASSIFICATION, seed: int = 0) -> Evi
     q = r.dirichlet(np.ones(5), n) if classes else r.normal(100, 10, (n, 1))
     return Evidence(
         frame, Schema(columns, "y", task, classes), np.full((n, 3), 0.8, np.float32), given, p, q, 5.0,
-        np.tile(np.array([6.0, 4.0], np.float32), (n, 1)), np.tile(np.array(["40", "Private"], object), (n, 1)),
+        np.tile(np.array([0.7, 0.5], np.float32), (n, 1)), cells(n), oddities(n),
         np.zeros(n, int), (Rule("race = Black", ">50K", 0.41),),
         (lambda k: CLASSES[int(k)]) if classes else (lambda v: f"{v:.1f}"),
     )  # fmt: skip
@@ -103,17 +121,17 @@ def test_relabel_of_a_number_is_the_out_of_fold_prediction_in_the_files_form() -
     assert isinstance(propose("relabel", same), Declined)
 
 
-@given(hnp.arrays(np.float32, st.integers(0, 12), elements=st.floats(-5, 30, width=32)))
-def test_suspect_cells_by_their_definition(surprise: np.ndarray) -> None:
-    found = suspect_cells(surprise)
+@given(hnp.arrays(np.float32, st.integers(0, 12), elements=st.floats(0, 1, width=32)))
+def test_suspect_cells_by_their_definition(wrong: np.ndarray) -> None:
+    found = suspect_cells(wrong)
     assert len(found) <= MOST and len(set(found)) == len(found)
-    if not len(surprise) or surprise.max() <= 0:
+    if not len(wrong):
         assert found == []
         return
-    top = surprise.max()
-    assert surprise[found[0]] == top
-    wanted = [s for s in np.sort(surprise)[::-1][1:MOST] if s >= max(FLOOR, SHARE * top)]
-    assert [float(surprise[j]) for j in found[1:]] == [float(s) for s in wanted]
+    top = wrong.max()
+    assert wrong[found[0]] == top
+    wanted = [s for s in np.sort(wrong)[::-1][1:MOST] if s >= max(FLOOR, SHARE * top)]
+    assert [float(wrong[j]) for j in found[1:]] == [float(s) for s in wanted]
 
 
 def test_impute_names_column_value_and_how_unusual() -> None:
@@ -125,14 +143,28 @@ def test_impute_names_column_value_and_how_unusual() -> None:
     )
     assert (second.column, second.new) == ("job", "Private")
     assert "job = 'Privat'" in second.reason and "'Private'" in second.reason
-    assert first.certainty > second.certainty
+    assert first.certainty == pytest.approx(0.7 / 0.8) and second.certainty == pytest.approx(0.5 / 0.8)
 
 
-def test_impute_declines_without_a_suspect_or_a_better_value() -> None:
+def test_impute_says_what_is_odd_about_the_cell_itself() -> None:
+    first, _ = propose("impute", replace(evidence(20), oddities=oddities(20, distance=9.0, crowd=2.0)))
+    assert first.reason == (
+        "hours = 999: half of all rows lie between 38 and 45; 10 rows hold exactly this value, far more than values "
+        "like it; the other cells suggest about 40."
+    )
+    first, _ = propose("impute", replace(evidence(), oddities=oddities(4, form=5.0)))
+    assert first.reason == (
+        "hours = 999: it is written unlike the other cells of its column; the other cells suggest about 40."
+    )
+    empty = evidence()
+    empty.frame["hours"] = ""
+    assert propose("impute", empty)[0].reason == "hours is empty; the other cells suggest about 40."
+
+
+def test_impute_declines_without_a_better_value() -> None:
     known = evidence()
-    assert isinstance(propose("impute", replace(known, surprise=np.zeros((4, 2)))), Declined)
     nothing = np.array([["999", ""]] * 4, object)
-    assert isinstance(propose("impute", replace(known, suggestion=nothing)), Declined)
+    assert isinstance(propose("impute", replace(known, cells=replace(known.cells, suggestion=nothing))), Declined)
 
 
 def test_reweight_names_the_shortcut() -> None:
@@ -163,7 +195,7 @@ def test_suggestions_are_numbered_by_row_then_type_and_cover_every_flag(
 
 def test_proposers_change_nothing() -> None:
     known = evidence()
-    before = known.frame.copy(), known.surprise.copy(), known.model.copy()
+    before = known.frame.copy(), known.wrong.copy(), known.model.copy()
     suggest(known, np.ones((4, 3), bool))
     pd.testing.assert_frame_equal(known.frame, before[0])
-    assert np.array_equal(known.surprise, before[1]) and np.array_equal(known.model, before[2])
+    assert np.array_equal(known.wrong, before[1]) and np.array_equal(known.model, before[2])

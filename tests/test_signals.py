@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from demix_core.cells import fit_cells
 from demix_core.errors import Cancelled
-from demix_core.out_of_fold import out_of_fold
-from demix_core.shortcuts import _lift, _phi, find_shortcuts
-from demix_core.signals import Signals, compute
+from demix_core.signals.base import Signals, compute
+from demix_core.signals.cells import fit_cells
+from demix_core.signals.out_of_fold import out_of_fold
+from demix_core.signals.shortcuts import _lift, _phi, find_shortcuts
 from demix_core.types import Column, ColumnKind, Schema, Task
 
 N = 900

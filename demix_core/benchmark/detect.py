@@ -26,7 +26,7 @@ from demix_core.corruption import inject_all
 from demix_core.modalities.tabular import TabularEncoder, infer_schema
 from demix_core.models.training import fit
 from demix_core.settings import LoadSettings, Settings
-from demix_core.signals import compute
+from demix_core.signals.base import compute
 from demix_core.types import Encoded, ErrorType, Schema, Task
 
 SEEDS = (2026, 2027, 2028, 2029, 2030)

@@ -11,6 +11,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,40 +19,66 @@ import torch
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
+from demix_core.classifiers import cell_features
 from demix_core.classifiers.environment import make_environment, subset
-from demix_core.classifiers.features import Features, join, set_statistics, side_features, with_ranks
+from demix_core.classifiers.features import Features, context, join, set_statistics, side_features, with_ranks
 from demix_core.corruption import inject_all
 from demix_core.corruption.synthetic import draw_table
 from demix_core.modalities.tabular import TabularEncoder
 from demix_core.models.training import fit, predict, row_losses
 from demix_core.settings import FitSettings
-from demix_core.signals import compute
-from demix_core.types import Encoded, ErrorType, Progress, Schema, no_progress
+from demix_core.signals.base import Signals, compute
+from demix_core.types import Encoded, ErrorType, Progress, Schema, Task, no_progress
 
 ARCHITECTURES = ("mlp1", "mlp2")
 ROWS_KEPT = 400
 """Rows kept of each table: more tables teach more than more rows."""
 
-TOKENS_KEPT = 128
+TOKENS_KEPT = 96
+WIDEST = 26
+"""Cells kept of each row; of wider tables as many columns are drawn."""
+
 VALIDATION_SHARE = 0.2
-REGRESSION_SHARE = 0.25
-SMALLEST, LARGEST = 1_200, 6_000
-FORMAT = 1
+REGRESSION_SHARE = 0.3
+SMALLEST, LARGEST = 800, 8_000
+FORMAT = 2
 
 
 @dataclass(frozen=True)
 class Example:
-    """One corrupted table under two environments. R rows kept, T tokens, C channels, F features.
+    """One corrupted table under two environments: R rows kept, T tokens, C channels, F features, P cells of Q numbers.
 
-    features float32 [2, R, F]; tokens float16 [2, R, T, C]; truth bool [R, 3]; models int64 [2].
+    features float32 [2, R, F] (ranks are within the whole table); context float32 [2, F″], of the whole table;
+    tokens float16 [2, R, T, C]; models int64 [2]; cells float16 [R, P, Q]; present, wrong bool [R, P];
+    truth bool [R, 3]; names and groups of features, and context_names and context_groups.
     """
 
     features: np.ndarray
+    context: np.ndarray
     tokens: np.ndarray
-    truth: np.ndarray
     models: np.ndarray
+    cells: np.ndarray
+    present: np.ndarray
+    wrong: np.ndarray
+    truth: np.ndarray
     names: tuple[str, ...]
     groups: tuple[str, ...]
+    context_names: tuple[str, ...]
+    context_groups: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A corrupted table as both environments see it; kept: the R rows that go into the example."""
+
+    frame: pd.DataFrame
+    schema: Schema
+    rows: Encoded
+    held: Encoded
+    signals: Signals
+    kept: np.ndarray
+    outputs: int
+    seed: int
 
 
 def draw_example(number: int, seed: int) -> Example:
@@ -66,65 +93,90 @@ def draw_example(number: int, seed: int) -> Example:
 
 
 def describe(
-    train: pd.DataFrame, truth: pd.DataFrame, validation: pd.DataFrame, schema: Schema, rng: np.random.Generator
+    train: pd.DataFrame,
+    truth: pd.DataFrame,
+    validation: pd.DataFrame,
+    schema: Schema,
+    rng: np.random.Generator,
+    rows_kept: int = ROWS_KEPT,
 ) -> Example:
-    """Features and tokens of a sample of a corrupted table's rows, under both architectures."""
+    """What the DEC reads of a sample of a corrupted table's rows, under both architectures."""
     keep = train[schema.target].notna().to_numpy()
     train, truth = train[keep].reset_index(drop=True), truth[keep].reset_index(drop=True)
-    validation = validation[validation[schema.target].isin(train[schema.target]) | (not schema.classes)]
+    if schema.task is Task.CLASSIFICATION:
+        validation = validation[validation[schema.target].isin(train[schema.target])]
     encoder = TabularEncoder.fit(train, schema)
-    rows, held = encoder.transform(train), encoder.transform(validation)
     seed = int(rng.integers(2**31))
-    signals = compute(train, schema, seed)
-    kept = np.sort(rng.permutation(len(train))[:ROWS_KEPT])
+    table = _Table(
+        frame=train, schema=schema, rows=encoder.transform(train), held=encoder.transform(validation),
+        signals=compute(train, schema, seed), kept=np.sort(rng.permutation(len(train))[:rows_kept]),
+        outputs=encoder.n_outputs, seed=seed,
+    )  # fmt: skip
     order = rng.permutation(len(ARCHITECTURES))
-    views = [
-        _view(train, schema, rows, held, signals, ARCHITECTURES[m], kept, seed, encoder.n_outputs, rng) for m in order
-    ]
+    views = [_view(table, ARCHITECTURES[m], rng) for m in order]
+    around = [context(f) for f, _ in views]
+    cells, present, wrong = _cells(table, truth, rng)
+    first = views[0][0]
     return Example(
-        features=np.stack([f.values for f, _ in views]),
+        features=np.stack([f.values[table.kept] for f, _ in views]),
+        context=np.concatenate([c.values for c in around]),
         tokens=np.stack([t for _, t in views]),
-        truth=truth[[t.value for t in ErrorType]].to_numpy(bool)[kept],
         models=order,
-        names=views[0][0].names,
-        groups=views[0][0].groups,
+        cells=cells,
+        present=present,
+        wrong=wrong,
+        truth=truth[[t.value for t in ErrorType]].to_numpy(bool)[table.kept],
+        names=first.names,
+        groups=first.groups,
+        context_names=around[0].names,
+        context_groups=around[0].groups,
     )
 
 
-def _view(train, schema, rows, held, signals, architecture, kept, seed, outputs, rng):  # type: ignore[no-untyped-def]
-    """One environment: (features with ranks [R, F], tokens float16 [R, T, C])."""
-    settings = FitSettings(model=architecture, batch_size=256)
-    fitted = fit(rows, held, schema.task, outputs, settings, seed)
+def _view(table: _Table, architecture: str, rng: np.random.Generator) -> tuple[Features, np.ndarray]:
+    """One environment: (features of all rows, ranks among them; tokens of the kept rows, float16 [R, T, C])."""
+    task, rows = table.schema.task, table.rows
+    fitted = fit(rows, table.held, task, table.outputs, FitSettings(model=architecture), table.seed)
     share = rng.uniform(0.5, 1.0)
-    part = subset(held, rng.permutation(len(held.y))[: max(32, int(share * len(held.y)))])
-    environment = make_environment(fitted, part, schema.task, rng)
-    final = row_losses(fitted.network, rows, schema.task)
-    side = side_features(train, schema, rows, fitted, predict(fitted.network, rows.x, schema.task), final, signals)
-    _, token, norm = _whole(environment, subset(rows, kept))
-    some = Features(side.values, side.names, side.groups)
-    ranked = with_ranks(some)
-    of_set = with_ranks(set_statistics(token, norm))
-    picked = rng.permutation(token.shape[1])[:TOKENS_KEPT]
-    repeated = np.resize(picked, TOKENS_KEPT)
-    both = join([Features(ranked.values[kept], ranked.names, ranked.groups), of_set])
-    return both, token[:, repeated].numpy().astype(np.float16)
+    part = subset(table.held, rng.permutation(len(table.held.y))[: max(32, int(share * len(table.held.y)))])
+    environment = make_environment(fitted, part, task, rng)
+    predictions, final = predict(fitted.network, rows.x, task), row_losses(fitted.network, rows, task)
+    side = side_features(table.frame, table.schema, rows, fitted, predictions, final, table.signals)
+    statistics, kept = [], []
+    for block, token, norm in environment.blocks(rows):
+        statistics.append(set_statistics(token, norm))
+        inside = table.kept[(table.kept >= block.start) & (table.kept < block.stop)] - block.start
+        kept.append(token[torch.from_numpy(inside)])
+    of_set = Features(np.concatenate([s.values for s in statistics]), statistics[0].names, statistics[0].groups)
+    tokens = torch.cat(kept)
+    picked = np.resize(rng.permutation(tokens.shape[1])[:TOKENS_KEPT], TOKENS_KEPT)
+    return join([with_ranks(side), with_ranks(of_set)]), tokens[:, picked].numpy().astype(np.float16)
 
 
-def _whole(environment, rows: Encoded):  # type: ignore[no-untyped-def]
-    parts = list(environment.blocks(rows))
-    return slice(0, len(rows.y)), torch.cat([t for _, t, _ in parts]), torch.cat([n for *_, n in parts])
+def _cells(table: _Table, truth: pd.DataFrame, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(cells float16 [R, WIDEST, Q], present, wrong bool [R, WIDEST]) of the kept rows."""
+    names = [c.name for c in table.schema.features]
+    at = np.arange(len(names)) if len(names) <= WIDEST else np.sort(rng.permutation(len(names))[:WIDEST])
+    every = cell_features.cell_features(table.schema, table.signals).block(table.kept)
+    corrupted = [set(text.split("|")) for text in truth["columns"].iloc[table.kept]]
+    shape = (len(table.kept), WIDEST)
+    cells = np.zeros((*shape, every.shape[2]), np.float16)
+    present, wrong = np.zeros(shape, bool), np.zeros(shape, bool)
+    cells[:, : len(at)], present[:, : len(at)] = every[:, at], True
+    wrong[:, : len(at)] = [[names[j] in row for j in at] for row in corrupted]
+    return cells, present, wrong
+
+
+NAMED = ("names", "groups", "context_names", "context_groups")
+BOOLEANS = ("present", "wrong", "truth")
 
 
 def save_example(example: Example, path: Path) -> None:
     """One safetensors file, names as metadata."""
-    arrays = {
-        "features": example.features,
-        "tokens": example.tokens,
-        "truth": example.truth.astype(np.uint8),
-        "models": example.models.astype(np.int64),
-    }
+    arrays = {k: np.ascontiguousarray(v) for k, v in vars(example).items() if k not in NAMED}
+    arrays |= {name: arrays[name].astype(np.uint8) for name in BOOLEANS}
+    meta = {name: "\n".join(getattr(example, name)) for name in NAMED} | {"format": str(FORMAT)}
     temporary = path.with_suffix(".tmp")
-    meta = {"names": "\n".join(example.names), "groups": "\n".join(example.groups), "format": str(FORMAT)}
     save_file(arrays, temporary, metadata=meta)
     temporary.replace(path)
 
@@ -134,10 +186,8 @@ def load_example(path: Path) -> Example:
     arrays = load_file(path)
     with safe_open(path, "numpy") as file:
         meta = file.metadata()
-    return Example(
-        arrays["features"], arrays["tokens"], arrays["truth"].astype(bool), arrays["models"],
-        tuple(meta["names"].split("\n")), tuple(meta["groups"].split("\n")),
-    )  # fmt: skip
+    values: dict[str, Any] = {**arrays, **{name: arrays[name].astype(bool) for name in BOOLEANS}}
+    return Example(**values | {name: tuple(meta[name].split("\n")) for name in NAMED})
 
 
 def _draw_to(path: Path, number: int, seed: int) -> Path:
@@ -152,7 +202,7 @@ def build_corpus(
 ) -> list[Path]:
     """Draw the tables of these numbers that are not there yet, in `workers` processes; returns their files in order."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{seed}-{number:05d}.safetensors" for number in numbers]
+    paths = [folder / f"{FORMAT}-{seed}-{number:05d}.safetensors" for number in numbers]
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[variable] = "1"  # the workers inherit it: one core each
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:

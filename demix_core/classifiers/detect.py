@@ -14,15 +14,16 @@ import numpy as np
 import pandas as pd
 import torch
 
+from demix_core.classifiers.cell_features import CellFeatures, cell_features
 from demix_core.classifiers.environment import Environment, make_environment, subset
 from demix_core.classifiers.features import Features, join, side_features, with_ranks
-from demix_core.classifiers.set_transformer import SetTransformer, load_checkpoint
+from demix_core.classifiers.network import Dec, Rows, load_checkpoint
 from demix_core.classifiers.thresholds import expected_f1_threshold, shift_to_share
 from demix_core.errors import Cancelled
 from demix_core.influence.vectors import Factors, factorise, stream
 from demix_core.models.training import predict, row_losses
 from demix_core.settings import Settings
-from demix_core.signals import Signals
+from demix_core.signals.base import Signals
 from demix_core.types import (
     Encoded,
     ErrorType,
@@ -47,7 +48,8 @@ DEC_BATCH = 1024
 class Detection:
     """What the diagnosis stage hands on, for N training rows and the M validation rows influence was measured on.
 
-    probabilities float32 [N, 3] in the order of ErrorType; embedding float32 [N, 64]; thresholds per type;
+    probabilities float32 [N, 3] in the order of ErrorType; wrong float32 [N, F]: P(cell wrong) of each feature cell;
+    embedding float32 [N, 64]; thresholds per type;
     harm float32 [N]: mean Φ over the validation rows (> 0 harms on the whole); grad_norm, loss float32 [N];
     factors: of the M rows; validation_rows int64 [M] positions in the validation set; typical float32 [K, 2, 101]:
     for each class the median sorted influences on validation rows of the same class and of others (regression: K = 1,
@@ -55,6 +57,7 @@ class Detection:
     """
 
     probabilities: np.ndarray
+    wrong: np.ndarray
     embedding: np.ndarray
     thresholds: dict[ErrorType, float]
     harm: np.ndarray
@@ -92,12 +95,15 @@ def detect(
     harm, norm, typical = _profiles(case, measured, factors, settings, _part(progress, 0.0, 0.3), should_stop)
     environment = make_environment(case.fitted, measured, task, rng)
     features, loss, predictions = row_features(case, environment, _part(progress, 0.3, 0.5), should_stop)
-    embedding, p = _classify(dec, features, environment, case.train, _part(progress, 0.5, 1.0), should_stop)
+    cells = cell_features(case.schema, case.signals)
+    embedding, p, wrong = _classify(
+        dec, features, cells, environment, case.train, _part(progress, 0.5, 1.0), should_stop
+    )
     share = settings.diagnose.expected_error_share
     if share > 0:
         p = shift_to_share(p, share).astype(np.float32)
     thresholds = {kind: expected_f1_threshold(p[:, k]) for k, kind in enumerate(ErrorType)}
-    return Detection(p, embedding, thresholds, harm, norm, loss, predictions, factors, order, typical)
+    return Detection(p, wrong, embedding, thresholds, harm, norm, loss, predictions, factors, order, typical)
 
 
 def _part(progress: Progress, start: float, stop: float) -> Progress:
@@ -120,27 +126,35 @@ def row_features(
 
 @torch.no_grad()
 def _classify(
-    dec: SetTransformer,
+    dec: Dec,
     features: Features,
+    cells: CellFeatures,
     environment: Environment,
     rows: Encoded,
     progress: Progress,
     should_stop: ShouldStop,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Second pass: (embedding [N, 64], probabilities [N, 3])."""
-    picked = torch.from_numpy(dec.pick(features))
-    embedding = np.empty((len(picked), dec.shape.embedding), np.float32)
-    p = np.empty((len(picked), len(ErrorType)), np.float32)
-    for part, token, _ in environment.blocks(rows, progress, should_stop):
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Second pass: (embedding [N, 64], probabilities [N, 3], P(cell wrong) [N, F])."""
+    picked, around = (torch.from_numpy(a) for a in dec.pick(features))
+    n, columns = len(picked), cells.own.shape[1]
+    embedding = np.empty((n, dec.shape.embedding), np.float32)
+    p = np.empty((n, len(ErrorType)), np.float32)
+    wrong = np.empty((n, columns), np.float32)
+    for part, token, _ in environment.narrow(dec.shape.tokens).blocks(rows, progress, should_stop):
         for start in range(part.start, part.stop, DEC_BATCH):
             if should_stop():
                 raise Cancelled("Stopped while naming errors.")
-            stop = min(start + DEC_BATCH, part.stop)
-            some = token[start - part.start : stop - part.start, : dec.shape.tokens]
-            z = dec.embed(picked[start:stop], some)
-            embedding[start:stop] = z.numpy()
-            p[start:stop] = dec.probabilities(z).numpy()
-    return embedding, p
+            here = slice(start, min(start + DEC_BATCH, part.stop))
+            some = Rows(
+                features=picked[here],
+                context=around.expand(here.stop - here.start, -1),
+                tokens=token[here.start - part.start : here.stop - part.start],
+                cells=torch.from_numpy(cells.block(here)),
+                present=torch.ones(here.stop - here.start, columns, dtype=torch.bool),
+            )
+            z, logits = dec.embed(some)
+            embedding[here], p[here], wrong[here] = z.numpy(), dec.probabilities(z).numpy(), logits.sigmoid().numpy()
+    return embedding, p, wrong
 
 
 def _profiles(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -39,6 +39,11 @@ class Environment:
             x, y = torch.from_numpy(rows.x[part]), torch.from_numpy(rows.y[part])
             phi, last, first = (torch.from_numpy(a) for a in (b.phi, b.last, b.first))
             yield part, tokens(x, y, phi, last, first, self.view), torch.from_numpy(b.norm)
+
+    def narrow(self, count: int) -> Environment:
+        """The same, looked at through the first `count` validation rows only."""
+        view = replace(self.view, x=self.view.x[:count], y=self.view.y[:count], loss=self.view.loss[:count])
+        return replace(self, factors=self.factors[slice(count)], view=view)
 
     def statistics(
         self, rows: Encoded, progress: Progress = no_progress, should_stop: ShouldStop = never_stop

@@ -13,17 +13,24 @@ import numpy as np
 import pandas as pd
 import torch
 
-from demix_core.columns import is_missing, to_numeric, to_text
-from demix_core.signals import Signals
+from demix_core.columns import to_numeric
+from demix_core.signals.base import Signals
 from demix_core.types import ColumnKind, Encoded, FittedModel, Schema, Task
 
 CHANNELS = ("influence", "influence_last", "influence_first", "similarity", "agreement", "validation_loss")
 CHANNEL_GROUPS = ("influence", "influence", "influence", "similarity", "similarity", "side")
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 NEAREST = 20
+RANK = ":rank"
 DYNAMICS = 5
 SURPRISING = 3.0
 """Nats above the expected from which a cell counts as surprising."""
+
+FAR = 1.0
+"""Widths of the bulk beyond the quartiles from which a number counts as far out."""
+
+RULES = 3
+"""Rules that are told apart; must not exceed signals.base.RULES_HIDDEN."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +104,7 @@ def side_features(
     _add_labels(out, schema, train, strong, signals)
     _add_dynamics(out, fitted, final_loss)
     _add_cells(out, signals)
-    _add_tails(out, frame, schema)
+    _add_oddities(out, schema, signals)
     _add_shortcuts(out, strong, signals)
     _add_run(out, schema, strong, signals, len(frame))
     return out.done()
@@ -143,7 +150,7 @@ def _add_dynamics(out: Collector, fitted: FittedModel, final_loss: np.ndarray) -
 
 def _add_cells(out: Collector, signals: Signals) -> None:
     """The most surprising cells, and whether their columns are surprising in many rows (errors come in groups)."""
-    s = signals.cell_surprise
+    s, lift = signals.cell_surprise, np.sort(signals.cells.lift, 1)
     heat = (s > SURPRISING).mean(0)
     order = np.argsort(-s, 1)
     top = np.take_along_axis(s, order[:, : min(3, s.shape[1])], 1)
@@ -153,6 +160,8 @@ def _add_cells(out: Collector, signals: Signals) -> None:
     out.add("side", "surprise_heat", heat[order[:, 0]])
     out.add("side", "surprise_by_heat", np.log1p(np.maximum(s, 0) @ heat))
     out.add("side", "surprise_count", np.log1p((s > SURPRISING).sum(1)))
+    out.add("side", "lift_low", _pad(lift[:, :3], 3))
+    out.add("side", "lift_mean", lift.mean(1))
     shift = np.sort(signals.cells.label_shift, 1)
     out.add("side", "label_shift_high", _pad(np.arcsinh(shift[:, ::-1][:, :2]), 2))
     out.add("side", "label_shift_low", _pad(np.arcsinh(shift[:, :2]), 2))
@@ -162,56 +171,63 @@ def _pad(values: np.ndarray, width: int) -> np.ndarray:
     return np.pad(values, ((0, 0), (0, width - values.shape[1])), mode="edge")
 
 
-def _add_tails(out: Collector, frame: pd.DataFrame, schema: Schema) -> None:
-    """How far out the row's numbers are, how often each occurs, how rare its categories are, what is missing."""
-    n = len(frame)
-    reach, repeats, rarity, missing = [], [], [], np.zeros(n)
-    for column in schema.features:
-        series = frame[column.name]
-        missing += is_missing(series)
-        if column.kind is ColumnKind.NUMERIC:
-            v = to_numeric(series)
-            reach.append(_reach(v))
-            repeats.append(_frequency(v))
-        elif column.kind in (ColumnKind.CATEGORICAL, ColumnKind.BOOLEAN):
-            rarity.append(np.log(_frequency(to_text(series).astype(str))))
-    far = np.stack(reach, 1) if reach else np.zeros((n, 1))
-    often = np.stack(repeats, 1) if repeats else np.zeros((n, 1))
-    rare = np.sort(np.stack(rarity, 1), 1) if rarity else np.zeros((n, 1))
+def _add_oddities(out: Collector, schema: Schema, signals: Signals) -> None:
+    """How far out the row's numbers are, how many rows share just that value, how rare its categories are, gaps."""
+    odd = signals.oddities
+    far = odd.distance
     order = np.argsort(-far, 1)
-    out.add("side", "tail_top", _pad(np.arcsinh(np.take_along_axis(far, order[:, :3], 1)), 3))
-    out.add("side", "tail_repeat", np.log(np.take_along_axis(often, order[:, :1], 1)[:, 0] + 1e-5))
-    out.add("side", "tail_column_heat", (far > 1).mean(0)[order[:, 0]])
+    first = order[:, :1]
+    out.add("side", "far_top", _pad(np.arcsinh(np.take_along_axis(far, order[:, :3], 1)), 3))
+    out.add("side", "far_count", np.log1p((far > FAR).sum(1)))
+    out.add("side", "far_share", np.log(np.take_along_axis(odd.share, first, 1)[:, 0]) * (far.max(1) > 0))
+    out.add("side", "far_crowd", np.take_along_axis(odd.crowd, first, 1)[:, 0] * (far.max(1) > 0))
+    out.add("side", "far_heat", (far > FAR).mean(0)[first[:, 0]])
+    out.add("side", "crowd_top", _pad(-np.sort(-odd.crowd, 1)[:, :2], 2))
+    out.add("side", "form_top", _pad(-np.sort(-odd.form, 1)[:, :2], 2))
+    categories = [j for j, c in enumerate(schema.features) if c.kind in (ColumnKind.CATEGORICAL, ColumnKind.BOOLEAN)]
+    rare = np.sort(np.log(odd.share[:, categories]), 1) if categories else np.zeros((len(far), 1))
     out.add("side", "rarity", _pad(rare[:, :2], 2))
-    out.add("side", "missing", np.log1p(missing))
-
-
-def _reach(v: np.ndarray) -> np.ndarray:
-    """Distance beyond the 2–98 % range in units of that range; negative inside, missing 0."""
-    known = v[~np.isnan(v)]
-    if not len(known):
-        return np.zeros(len(v))
-    low, high = np.quantile(known, [0.02, 0.98])
-    width = high - low + 1e-9 * (abs(high) + 1)
-    return np.nan_to_num(np.clip(np.maximum((low - v) / width, (v - high) / width), -1, 1e4), nan=0.0)
-
-
-def _frequency(values: np.ndarray) -> np.ndarray:
-    codes, _ = pd.factorize(values, use_na_sentinel=False)
-    return np.bincount(codes)[codes] / len(values)
+    out.add("side", "missing", np.log1p(odd.missing.sum(1)))
 
 
 def _add_shortcuts(out: Collector, strong: dict[str, np.ndarray], signals: Signals) -> None:
-    """Shallow trees against the strong learner: a row that only the strong one understands goes against a shortcut."""
+    """Which strong rules the row breaks, and whether its label is likely when the rule's columns are hidden.
+
+    A row that breaks a rule and whose label is likely all the same is an exception, not a wrong label. Shallow trees
+    against the strong learner say the same another way.
+    """
     shallow = np.log(signals.out_of_fold.shallow + 1e-3)
     out.add("side", "shallow", shallow)
     out.add("side", "strong_over_shallow", np.log(strong["p"] + 1e-3)[:, None] - shallow)
-    out.add("side", "shortcut", signals.shortcuts.features)
+    out.add("side", "shortcut", signals.shortcuts.lifts)
+    strength, sides, without, shares = _rules(signals)
+    broken = sides != 0
+    out.add("side", "rule_side", sides[:, :RULES])
+    out.add("side", "rule_broken", broken[:, :RULES] * strength[:RULES])
+    out.add("side", "rule_without", without - signals.cells.label_surprise[:, None])
+    out.add("side", "rules_broken", (broken * strength).sum(1) / (strength.sum() + 1e-6))
+    out.add("side", "rule_worst", (broken * strength).max(1))
+    out.add("side", "rule_best_kept", (~broken * strength).max(1))
+    out.add("side", "run_rule_strength", np.broadcast_to(strength[:RULES], (len(sides), RULES)))
+    out.add("side", "run_rule_share", np.broadcast_to(shares[:RULES], (len(sides), RULES)))
+    out.add("side", "run_rule_broken", np.broadcast_to(broken.mean(0)[:RULES], (len(sides), RULES)))
+    out.add("side", "run_information", np.broadcast_to(signals.shortcuts.information, (len(sides), 3)))
+
+
+def _rules(signals: Signals) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """(strength [R], sides [N, R], label surprise without their columns [N, RULES], shares [R]), padded."""
+    found = signals.shortcuts
+    n, lacking = len(found.sides), max(0, RULES - len(found.rules))
+    strength = np.array([r.strength for r in found.rules] + [0.0] * lacking)
+    sides = np.concatenate([found.sides, np.zeros((n, lacking), np.int8)], 1)
+    known = signals.cells.label_without[:, :RULES]
+    own = np.repeat(signals.cells.label_surprise[:, None], RULES - known.shape[1], 1)
+    return strength, sides, np.concatenate([known, own], 1), np.concatenate([found.shares, np.zeros(lacking)])
 
 
 def _add_run(out: Collector, schema: Schema, strong: dict[str, np.ndarray], signals: Signals, rows: int) -> None:
     """The run as a whole: the regime that a row's numbers are to be read in. Constant over rows."""
-    s = signals.cell_surprise
+    s, far = signals.cell_surprise, signals.oddities.distance
     ones = np.ones(rows)
     out.add("side", "run_regression", ones * (schema.task is Task.REGRESSION))
     out.add("side", "run_classes", ones * np.log(max(len(schema.classes), 2)))
@@ -221,6 +237,8 @@ def _add_run(out: Collector, schema: Schema, strong: dict[str, np.ndarray], sign
     out.add("side", "run_oof_very_wrong", ones * (strong["p"] < 0.1).mean())
     out.add("side", "run_surprising", ones * (s > SURPRISING).mean())
     out.add("side", "run_hottest", ones * (s > SURPRISING).mean(0).max())
+    out.add("side", "run_far", ones * (far > FAR).mean())
+    out.add("side", "run_farthest", ones * (far > FAR).mean(0).max())
 
 
 @dataclass(frozen=True)
@@ -321,6 +339,15 @@ def with_ranks(features: Features) -> Features:
     """
     varies = np.array([not name.startswith("run_") for name in features.names])
     ranked = pd.DataFrame(features.values[:, varies]).rank(pct=True).to_numpy(np.float32)
-    names = tuple(f"{n}:rank" for n, v in zip(features.names, varies, strict=True) if v)
+    names = tuple(f"{n}{RANK}" for n, v in zip(features.names, varies, strict=True) if v)
     groups = tuple(g for g, v in zip(features.groups, varies, strict=True) if v)
     return Features(np.concatenate([features.values, ranked], 1), features.names + names, features.groups + groups)
+
+
+def context(features: Features) -> Features:
+    """What is usual in this run, one line: mean and standard deviation over all rows of each feature but ranks."""
+    raw = [i for i, name in enumerate(features.names) if not name.endswith(RANK)]
+    values, names = features.values[:, raw], [features.names[i] for i in raw]
+    groups = tuple(features.groups[i] for i in raw)
+    both = np.concatenate([values.mean(0), values.std(0)])[None].astype(np.float32)
+    return Features(both, tuple(f"{word}:{n}" for word in ("mean", "sd") for n in names), groups + groups)

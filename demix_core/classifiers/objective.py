@@ -12,12 +12,18 @@ GAMMA = 1.0
 TEMPERATURE = 0.1
 
 
-def focal_bce(logits: torch.Tensor, truth: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """Binary cross-entropy × (1 − p_correct)^γ, mean over rows, sum over types. logits, truth [B, 3]; weight [3]."""
-    plain = F.binary_cross_entropy_with_logits(logits, truth, reduction="none", pos_weight=weight)
+def focal_bce(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """Binary cross-entropy × (1 − p_correct)^γ, mean over rows, sum over types. logits, truth [B, 3]."""
+    plain = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
     p = torch.sigmoid(logits)
     correct = torch.where(truth > 0.5, p, 1 - p)
     return ((1 - correct) ** GAMMA * plain).mean(0).sum()
+
+
+def cell_bce(logits: torch.Tensor, wrong: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
+    """Binary cross-entropy over the cells that are there, mean over rows of the sum. logits, wrong, present [B, P]."""
+    plain = F.binary_cross_entropy_with_logits(logits, wrong.float(), reduction="none")
+    return (plain * present).sum() / len(logits)
 
 
 def info_nce(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

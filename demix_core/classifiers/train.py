@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import platform
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,25 +26,31 @@ from demix_core.classifiers.corpus import (
     load_example,
 )
 from demix_core.classifiers.features import CHANNEL_GROUPS
-from demix_core.classifiers.objective import centroid_spread, focal_bce, info_nce
-from demix_core.classifiers.set_transformer import SetTransformer, Shape, save_checkpoint
+from demix_core.classifiers.network import Dec, Rows, Shape, save_checkpoint
+from demix_core.classifiers.objective import cell_bce, centroid_spread, focal_bce, info_nce
 from demix_core.classifiers.thresholds import expected_f1_threshold
 from demix_core.types import ErrorType, Progress, no_progress
 
 SUBSET = (0.5, 1.0)
 """do(S := S′): the share of the tokens kept, drawn anew for each view of each batch."""
 
+SAMPLE = 40_000
+"""Rows that the standardisation is measured on."""
+
+CELL_WEIGHT = 0.3
+"""Weight of the cell loss (which cell is wrong) beside the three losses of the paper."""
+
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """Choices of one training. without: groups of features left out ('influence', 'similarity', 'side')."""
+    """Choices of one training. without: groups left out ('influence', 'similarity', 'side', 'cells', 'context')."""
 
     tables: int = 500
     seed: int = 1
     epochs: int = 4
-    batch: int = 256
+    batch: int = 512
     learning_rate: float = 2e-3
-    weight_decay: float = 1e-3
+    weight_decay: float = 1e-2
     lambda_contrast: float = 0.1
     lambda_centroid: float = 0.1
     held_out: float = 0.1
@@ -53,13 +60,30 @@ class TrainSettings:
 
 @dataclass(frozen=True)
 class Corpus:
-    """All rows of some tables: features float32 [2, R, F]; tokens float16 [2, R, T, C]; truth [R, 3]; models [2, R]."""
+    """All rows of some tables, arrays as in Example with R = all rows; context [2, tables, 2·F′]; table int64 [R]."""
 
     features: np.ndarray
+    context: np.ndarray
     tokens: np.ndarray
-    truth: np.ndarray
     models: np.ndarray
+    cells: np.ndarray
+    present: np.ndarray
+    wrong: np.ndarray
+    truth: np.ndarray
     table: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.truth)
+
+    def rows(self, view: int, at: np.ndarray, tokens: np.ndarray | slice) -> Rows:
+        """Some rows under one of the two environments, looked at through some of the tokens."""
+        return Rows(
+            features=torch.from_numpy(self.features[view, at]),
+            context=torch.from_numpy(self.context[view, self.table[at]]),
+            tokens=torch.from_numpy(self.tokens[view, at][:, tokens].astype(np.float32)),
+            cells=torch.from_numpy(self.cells[at].astype(np.float32)),
+            present=torch.from_numpy(self.present[at]),
+        )
 
 
 def train_dec(folder: Path, out: Path, settings: TrainSettings, progress: Progress = no_progress) -> dict[str, Any]:
@@ -67,58 +91,71 @@ def train_dec(folder: Path, out: Path, settings: TrainSettings, progress: Progre
     paths = build_corpus(
         folder, range(settings.tables), settings.seed, settings.workers, lambda f, m: progress(0.5 * f, m)
     )
-    examples = [load_example(p) for p in paths]
-    shape = make_shape(examples[0], settings.without)
-    kept = round(len(examples) * (1 - settings.held_out))
-    learned, held = gather(examples[:kept], shape), gather(examples[kept:], shape)
+    kept = round(len(paths) * (1 - settings.held_out))
+    shape = make_shape(load_example(paths[0]), settings.without)
+    learned, held = gather(paths[:kept], shape), gather(paths[kept:], shape)
     network = learn(shape, learned, settings, lambda f, m: progress(0.5 + 0.5 * f, m))
     calibrate(network, held)
-    card = make_card(network, held, settings, len(examples) - kept)
+    card = make_card(network, held, settings, len(paths) - kept)
     save_checkpoint(network, out)
     out.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
     return card
 
 
 def make_shape(example: Example, without: tuple[str, ...]) -> Shape:
-    """All features and channels but those of the groups left out."""
-    features = tuple(n for n, g in zip(example.names, example.groups, strict=True) if g not in without)
+    """All features, context and channels but those of the groups left out."""
+
+    def left(names: tuple[str, ...], groups: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(n for n, g in zip(names, groups, strict=True) if g not in without)
+
     channels = tuple(i for i, g in enumerate(CHANNEL_GROUPS) if g not in without)
     tokens_left = any(CHANNEL_GROUPS[i] != "side" for i in channels)
-    return Shape(features=features, channels=channels if tokens_left else ())
-
-
-def gather(examples: list[Example], shape: Shape) -> Corpus:
-    """Tables side by side, only the shape's features."""
-    names = examples[0].names
-    at = [names.index(n) for n in shape.features]
-    return Corpus(
-        features=np.concatenate([e.features[:, :, at] for e in examples], 1),
-        tokens=np.concatenate([e.tokens for e in examples], 1),
-        truth=np.concatenate([e.truth for e in examples]).astype(np.float32),
-        models=np.concatenate([np.repeat(e.models[:, None], len(e.truth), 1) for e in examples], 1),
-        table=np.concatenate([np.full(len(e.truth), i) for i, e in enumerate(examples)]),
+    return Shape(
+        features=left(example.names, example.groups),
+        context=() if "context" in without else left(example.context_names, example.context_groups),
+        channels=channels if tokens_left else (),
+        cells="cells" not in without,
     )
 
 
-def learn(shape: Shape, corpus: Corpus, settings: TrainSettings, progress: Progress) -> SetTransformer:
+def gather(paths: Sequence[Path], shape: Shape) -> Corpus:
+    """Tables side by side, only what the shape reads."""
+    parts: dict[str, list[np.ndarray]] = {f.name: [] for f in fields(Corpus)}
+    for place, path in enumerate(paths):
+        example = load_example(path)
+        features = [example.names.index(n) for n in shape.features]
+        around = [example.context_names.index(n) for n in shape.context]
+        rows = len(example.truth)
+        values = {
+            "features": example.features[:, :, features], "context": example.context[:, None, around],
+            "tokens": example.tokens, "models": np.repeat(example.models[:, None], rows, 1), "cells": example.cells,
+            "present": example.present, "wrong": example.wrong, "truth": example.truth.astype(np.float32),
+            "table": np.full(rows, place),
+        }  # fmt: skip
+        for name, value in values.items():
+            parts[name].append(value)
+    per_view = ("features", "context", "tokens", "models")
+    return Corpus(**{name: np.concatenate(values, int(name in per_view)) for name, values in parts.items()})
+
+
+def learn(shape: Shape, corpus: Corpus, settings: TrainSettings, progress: Progress = no_progress) -> Dec:
     """Minimise the objective over rows of all tables; each row is seen under both environments at once."""
     torch.manual_seed(settings.seed)
     rng = np.random.default_rng(settings.seed)
-    network = SetTransformer(shape)
+    network = Dec(shape)
     _standardise(network, corpus)
     optimiser = torch.optim.AdamW(
         network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay, fused=True
     )
-    batches = len(corpus.truth) // settings.batch
+    batches = max(1, len(corpus) // settings.batch)
     steps = settings.epochs * batches
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, total_steps=steps, pct_start=0.1)
-    weight = torch.ones(len(ErrorType))
     network.train()
     for step in range(steps):
         if step % batches == 0:
-            order = rng.permutation(len(corpus.truth))
-        rows = np.sort(order[(step % batches) * settings.batch :][: settings.batch])
-        loss = _loss(network, corpus, rows, weight, settings, rng)
+            order = rng.permutation(len(corpus))
+        at = np.sort(order[(step % batches) * settings.batch :][: settings.batch])
+        loss = _loss(network, corpus, at, settings, rng)
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -129,62 +166,58 @@ def learn(shape: Shape, corpus: Corpus, settings: TrainSettings, progress: Progr
     return network.eval()
 
 
-def _standardise(network: SetTransformer, corpus: Corpus) -> None:
-    flat = corpus.features.reshape(-1, corpus.features.shape[2])
-    low, high = np.quantile(flat[:: max(1, len(flat) // 100_000)], [0.01, 0.99], axis=0)
-    flat = np.clip(flat, low, high)
-    network.feature_mean.copy_(torch.from_numpy(flat.mean(0)))
-    network.feature_sd.copy_(torch.from_numpy(flat.std(0) + 1e-3))
+def _standardise(network: Dec, corpus: Corpus) -> None:
+    """Means and deviations of every input between its 1 % and 99 % points, from a sample."""
+    every = max(1, len(corpus) // SAMPLE)
     channels = list(network.shape.channels)
-    if channels:
-        some = corpus.tokens[:, :: max(1, len(corpus.truth) // 2000)][..., channels].astype(np.float32)
-        some = some.reshape(-1, len(channels))
-        network.token_mean.copy_(torch.from_numpy(some.mean(0)))
-        network.token_sd.copy_(torch.from_numpy(some.std(0) + 1e-3))
+    samples = {
+        "feature": corpus.features[:, ::every].reshape(-1, corpus.features.shape[2]),
+        "context": corpus.context.reshape(-1, corpus.context.shape[2]),
+        "token": corpus.tokens[:, ::every, :8][..., channels].astype(np.float32).reshape(-1, len(channels)),
+        "cell": corpus.cells[::every][corpus.present[::every]].astype(np.float32),
+    }
+    for name, values in samples.items():
+        if values.shape[1]:
+            calm = np.clip(values, *np.quantile(values, [0.01, 0.99], axis=0))
+            getattr(network, f"{name}_mean").copy_(torch.from_numpy(calm.mean(0)))
+            getattr(network, f"{name}_sd").copy_(torch.from_numpy(calm.std(0) + 1e-3))
 
 
 def _loss(
-    network: SetTransformer,
-    corpus: Corpus,
-    rows: np.ndarray,
-    weight: torch.Tensor,
-    settings: TrainSettings,
-    rng: np.random.Generator,
+    network: Dec, corpus: Corpus, at: np.ndarray, settings: TrainSettings, rng: np.random.Generator
 ) -> torch.Tensor:
     """The objective on one batch: focal BCE on both views, InfoNCE between them, centroid spread over models."""
-    truth = torch.from_numpy(corpus.truth[rows])
-    views = [_embed(network, corpus, view, rows, rng) for view in (0, 1)]
-    loss = torch.stack([focal_bce(network.heads(z), truth, weight) for z in views]).mean()
-    a, b = (network.project(z) for z in views)
+    truth = torch.from_numpy(corpus.truth[at])
+    views = [_view(network, corpus, view, at, rng) for view in (0, 1)]
+    loss = torch.stack([focal_bce(network.heads(z), truth) for z, _ in views]).mean()
+    if network.shape.cells:
+        wrong, present = torch.from_numpy(corpus.wrong[at]), torch.from_numpy(corpus.present[at])
+        loss = loss + CELL_WEIGHT * torch.stack([cell_bce(w, wrong, present) for _, w in views]).mean()
+    a, b = (network.project(z) for z, _ in views)
     loss = loss + settings.lambda_contrast * info_nce(a, b)
-    models = torch.from_numpy(corpus.models[:, rows].reshape(-1))
+    models = torch.from_numpy(corpus.models[:, at].reshape(-1))
     both, twice = torch.cat([a, b]), torch.cat([truth, truth])
     return loss + settings.lambda_centroid * centroid_spread(both, twice, models, len(ARCHITECTURES))
 
 
-def _embed(
-    network: SetTransformer, corpus: Corpus, view: int, rows: np.ndarray, rng: np.random.Generator
-) -> torch.Tensor:
+def _view(
+    network: Dec, corpus: Corpus, view: int, at: np.ndarray, rng: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
     """One view under a validation subset drawn anew, do(S := S′)."""
-    features = torch.from_numpy(corpus.features[view, rows])
-    available = corpus.tokens.shape[2]
     count = int(network.shape.tokens * rng.uniform(*SUBSET))
-    chosen = rng.permutation(available)[:count]
-    tokens = torch.from_numpy(corpus.tokens[view, rows][:, chosen].astype(np.float32))
-    return network.embed(features, tokens)
+    chosen = rng.permutation(corpus.tokens.shape[2])[:count]
+    return network.embed(corpus.rows(view, at, chosen))
 
 
 @torch.no_grad()
-def raw_logits(network: SetTransformer, corpus: Corpus, view: int = 0) -> np.ndarray:
+def raw_logits(network: Dec, corpus: Corpus, view: int = 0) -> np.ndarray:
     """float32 [R, 3] before calibration."""
-    out = []
-    for rows in np.array_split(np.arange(len(corpus.truth)), max(1, len(corpus.truth) // 2048)):
-        tokens = torch.from_numpy(corpus.tokens[view, rows][:, : network.shape.tokens].astype(np.float32))
-        out.append(network.heads(network.embed(torch.from_numpy(corpus.features[view, rows]), tokens)))
-    return torch.cat(out).numpy()
+    parts = np.array_split(np.arange(len(corpus)), max(1, len(corpus) // 2048))
+    some = slice(network.shape.tokens)
+    return torch.cat([network.heads(network.embed(corpus.rows(view, at, some))[0]) for at in parts]).numpy()
 
 
-def calibrate(network: SetTransformer, held: Corpus) -> None:
+def calibrate(network: Dec, held: Corpus) -> None:
     """Platt scaling per type on tables that training never saw."""
     logits = np.concatenate([raw_logits(network, held, view) for view in (0, 1)])
     truth = np.concatenate([held.truth, held.truth])
@@ -194,7 +227,7 @@ def calibrate(network: SetTransformer, held: Corpus) -> None:
         network.calibration[k, 1] = float(line.intercept_[0])
 
 
-def make_card(network: SetTransformer, held: Corpus, settings: TrainSettings, tables: int) -> dict[str, Any]:
+def make_card(network: Dec, held: Corpus, settings: TrainSettings, tables: int) -> dict[str, Any]:
     """What the checkpoint was made from and how it does on the kept-out synthetic tables (in-distribution)."""
     scale, shift = network.calibration[:, 0].numpy(), network.calibration[:, 1].numpy()
     p = 1 / (1 + np.exp(-(raw_logits(network, held) * scale + shift)))
@@ -226,7 +259,8 @@ def make_card(network: SetTransformer, held: Corpus, settings: TrainSettings, ta
             "task_models": list(ARCHITECTURES),
         },
         "settings": {k: v for k, v in asdict(settings).items() if k != "workers"},
-        "shape": asdict(replace(network.shape, features=())) | {"features": len(network.shape.features)},
+        "shape": asdict(replace(network.shape, features=(), context=()))
+        | {"features": len(network.shape.features), "context": len(network.shape.context)},
         "in_distribution": {"kept_out_synthetic_tables": tables, "per_type": figures},
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
         "note": (

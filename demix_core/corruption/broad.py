@@ -28,9 +28,12 @@ from demix_core.corruption.rules import random_rule
 from demix_core.types import Schema, Task
 
 SHARES = (0.01, 0.30)
-"""Each error type's share is log-uniform in this range."""
+"""The range of each error type's share: half of the runs log-uniform, half uniform, so that neither end is rare."""
 
 MINORITY = (0.03, 0.25)
+SWAPS = 0.08
+"""The share of groups in which columns change places."""
+
 SENTINELS = (-1.0, 0.0, 99.0, 999.0, 9999.0, -999.0)
 
 Kind = Callable[[pd.DataFrame, np.ndarray, str, np.random.Generator], None]
@@ -40,6 +43,13 @@ def _outlier(frame: pd.DataFrame, rows: np.ndarray, column: str, rng: np.random.
     v = to_numeric(frame[column])
     sd = rng.uniform(3, 8) * (np.nanstd(v) + 1e-9)
     write_numbers(frame, rows, column, np.nanmean(v) + rng.choice([-1.0, 1.0], len(rows)) * sd)
+
+
+def _outliers(frame: pd.DataFrame, rows: np.ndarray, column: str, rng: np.random.Generator) -> None:
+    """As far out as _outlier, but each row in its own way."""
+    v = to_numeric(frame[column])
+    away = rng.uniform(3, 10, len(rows)) * rng.choice([-1.0, 1.0], len(rows)) * (np.nanstd(v) + 1e-9)
+    write_numbers(frame, rows, column, np.nanmean(v) + away)
 
 
 def _scale(frame: pd.DataFrame, rows: np.ndarray, column: str, rng: np.random.Generator) -> None:
@@ -92,17 +102,21 @@ def _typo(frame: pd.DataFrame, rows: np.ndarray, column: str, rng: np.random.Gen
     write_texts(frame, rows, column, np.array(wrong, object))
 
 
-NUMBER_KINDS: tuple[Kind, ...] = (_outlier, _scale, _noise, _unit, _sentinel, _shifted, _shuffled, _missing)
+NUMBER_KINDS: tuple[Kind, ...] = (
+    _outlier, _outliers, _scale, _noise, _unit, _sentinel, _shifted, _shuffled, _missing,
+)  # fmt: skip
 CATEGORY_KINDS: tuple[Kind, ...] = (_category, _category, _typo, _shifted, _shuffled, _missing)
 
 
 @dataclass(frozen=True)
 class Group:
-    """One group of cell errors: its columns, its kinds (for numbers and for categories), its share of the FE rows."""
+    """One group of cell errors: its columns, its kinds for numbers and for categories; swap: the columns' values change
+    places instead, numbers with numbers and categories with categories."""
 
     columns: tuple[str, ...]
     number_kind: Kind
     category_kind: Kind
+    swap: bool = False
 
 
 @dataclass(frozen=True)
@@ -114,6 +128,7 @@ class BroadPlan(Plan):
     minority: float
     label_share: float
     label_shape: str
+    label_kind: LabelKind
     groups: tuple[Group, ...]
     feature_share: float
     overlap: bool
@@ -133,9 +148,10 @@ class BroadPlan(Plan):
         weights = _flip_weights(out, self.schema, self.label_shape, rng)
         count = min(int(len(out) * self.label_share), int((weights > 0).sum()))
         rows = np.sort(rng.choice(len(out), count, replace=False, p=weights / weights.sum()))
-        flip_labels(out, self.schema, rows, rng)
+        before = _seen(out, rows, self.schema.target)
+        self.label_kind(out, self.schema, rows, rng)
         label = np.zeros(len(out), bool)
-        label[rows] = True
+        label[rows[before != _seen(out, rows, self.schema.target)]] = True
         return label
 
     def _corrupt_cells(self, out: pd.DataFrame, label: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -147,14 +163,66 @@ class BroadPlan(Plan):
         for group, rows in zip(
             self.groups, np.array_split(pool[: int(len(out) * self.feature_share)], len(self.groups)), strict=True
         ):
+            if not len(rows):
+                continue
             rows = np.sort(rows)
-            for column in group.columns if len(rows) else ():
-                before = to_text(out[column])[rows].astype(str)
-                kind = group.number_kind if column in numbers else group.category_kind
-                kind(out, rows, column, rng)
-                changed = rows[before != to_text(out[column])[rows].astype(str)]
+            before = {column: _seen(out, rows, column) for column in group.columns}
+            if group.swap:
+                _swap(out, rows, [c for c in group.columns if c in numbers])
+                _swap(out, rows, [c for c in group.columns if c not in numbers])
+            else:
+                for column in group.columns:
+                    kind = group.number_kind if column in numbers else group.category_kind
+                    kind(out, rows, column, rng)
+            for column, seen in before.items():
+                changed = rows[seen != _seen(out, rows, column)]
                 touched.setdefault(column, np.zeros(len(out), bool))[changed] = True
         return touched
+
+
+def _seen(frame: pd.DataFrame, rows: np.ndarray, column: str) -> np.ndarray:
+    """What stands in the cells, numbers by their value."""
+    series = frame[column].iloc[rows]
+    return to_numeric(series).astype(str) if pd.api.types.is_numeric_dtype(series) else to_text(series).astype(str)
+
+
+def _swap(frame: pd.DataFrame, rows: np.ndarray, columns: list[str]) -> None:
+    """Each of the columns gets the next one's cells."""
+    cells = [to_text(frame[c])[rows].astype(str) for c in columns]
+    for column, texts in zip(columns, [*cells[1:], *cells[:1]], strict=True):
+        if len(columns) > 1:
+            write_cells(frame, rows, column, texts)
+
+
+def _confuse(frame: pd.DataFrame, schema: Schema, rows: np.ndarray, rng: np.random.Generator) -> None:
+    """Every class is mistaken for one other class."""
+    texts = to_text(frame[schema.target]).astype(str)
+    names = rng.permutation(np.unique(texts))
+    other = dict(zip(names, np.roll(names, 1), strict=True))
+    write_cells(frame, rows, schema.target, np.array([other[t] for t in texts[rows]], object))
+
+
+def _take_neighbours(frame: pd.DataFrame, schema: Schema, rows: np.ndarray, rng: np.random.Generator) -> None:
+    """Targets of other rows."""
+    _shuffled(frame, rows, schema.target, rng)
+
+
+def _disturb(frame: pd.DataFrame, schema: Schema, rows: np.ndarray, rng: np.random.Generator) -> None:
+    """Moved by one to four standard deviations."""
+    v = to_numeric(frame[schema.target])
+    step = rng.uniform(1, 4, len(rows)) * rng.choice([-1.0, 1.0], len(rows)) * np.nanstd(v)
+    write_numbers(frame, rows, schema.target, v[rows] + step)
+
+
+def _mistake_unit(frame: pd.DataFrame, schema: Schema, rows: np.ndarray, rng: np.random.Generator) -> None:
+    """A tenth or ten times."""
+    v = to_numeric(frame[schema.target])
+    write_numbers(frame, rows, schema.target, v[rows] * rng.choice([0.1, 10.0]))
+
+
+LabelKind = Callable[[pd.DataFrame, Schema, np.ndarray, np.random.Generator], None]
+CLASS_KINDS: tuple[LabelKind, ...] = (flip_labels, flip_labels, _confuse)
+TARGET_KINDS: tuple[LabelKind, ...] = (flip_labels, flip_labels, _take_neighbours, _disturb, _mistake_unit)
 
 
 def _flip_weights(frame: pd.DataFrame, schema: Schema, shape: str, rng: np.random.Generator) -> np.ndarray:
@@ -171,28 +239,34 @@ def _flip_weights(frame: pd.DataFrame, schema: Schema, shape: str, rng: np.rando
     return np.ones(n)
 
 
+def _share(rng: np.random.Generator) -> float:
+    low, high = SHARES
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))) if rng.random() < 0.5 else rng.uniform(low, high))
+
+
 @PROTOCOLS.register("broad")
 def broad(frame: pd.DataFrame, schema: Schema, alpha: float | None, seed: int) -> Plan:
-    """Draw a run. alpha, if given, fixes the clean share: half of the rest LE, half FE; else shares are log-uniform."""
+    """Draw a run. alpha, if given, fixes the clean share: half of the rest LE, half FE; else each share is drawn."""
     rng = np.random.default_rng([seed, 3])
-    label_share, feature_share = (
-        np.exp(rng.uniform(np.log(SHARES[0]), np.log(SHARES[1]), 2)) if alpha is None else [(1 - alpha) / 2] * 2
-    )
+    label_share, feature_share = [_share(rng) for _ in range(2)] if alpha is None else [(1 - alpha) / 2] * 2
+    label_kinds = CLASS_KINDS if schema.task is Task.CLASSIFICATION else TARGET_KINDS
     pool = numeric_columns(schema) + category_columns(schema)
     groups = tuple(
         Group(
             columns=tuple(rng.choice(pool, min(len(pool), int(rng.integers(1, 6))), replace=False).tolist()),
             number_kind=NUMBER_KINDS[rng.integers(len(NUMBER_KINDS))],
             category_kind=CATEGORY_KINDS[rng.integers(len(CATEGORY_KINDS))],
+            swap=bool(rng.random() < SWAPS),
         )
         for _ in range(rng.integers(1, 5))
     )
     return BroadPlan(
         schema=schema,
         rule=random_rule(frame, schema, rng) if rng.random() < 0.85 else None,
-        minority=float(np.exp(rng.uniform(*np.log(MINORITY)))),
+        minority=float(rng.uniform(*MINORITY)),
         label_share=float(label_share),
         label_shape=str(rng.choice(["uniform", "uniform", "class", "boundary"])),
+        label_kind=label_kinds[rng.integers(len(label_kinds))],
         groups=groups,
         feature_share=float(feature_share),
         overlap=bool(rng.random() < 0.4),

@@ -43,6 +43,10 @@ class Factors:
     names: list[str]
     norms: torch.Tensor
 
+    def __getitem__(self, rows: slice) -> Factors:
+        """The same for some of the rows."""
+        return Factors([layer[rows] for layer in self.layers], self.names, self.norms[rows])
+
 
 @dataclass(frozen=True)
 class InfluenceBlock:

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from demix_core.columns import to_numeric
+from demix_core.columns import labels, to_numeric
 from demix_core.errors import InputError
-from demix_core.modalities.schema import infer_schema, labels, target_rows
+from demix_core.modalities.schema import infer_schema, target_rows
 from demix_core.settings import LoadSettings
 from demix_core.tablefile import TableFile
 from demix_core.types import Dataset, Schema, Task

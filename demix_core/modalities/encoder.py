@@ -10,9 +10,8 @@ import numpy as np
 import pandas as pd
 from sklearn.feature_extraction.text import HashingVectorizer
 
-from demix_core.columns import datetime_format, is_missing, to_datetime, to_numeric, to_text
+from demix_core.columns import datetime_format, is_missing, labels, to_datetime, to_numeric, to_text
 from demix_core.errors import InputError
-from demix_core.modalities.schema import labels
 from demix_core.types import ColumnKind, Encoded, Schema, Task
 
 CLIP = 8.0

@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pandas as pd
 
-from demix_core.columns import datetime_format, is_missing, to_datetime, to_numeric, to_text
+from demix_core.columns import datetime_format, is_missing, labels, to_datetime, to_numeric, to_text
 from demix_core.errors import InputError
 from demix_core.settings import LoadSettings
 from demix_core.types import Column, ColumnKind, Schema, Task
@@ -69,12 +69,6 @@ def target_rows(frame: pd.DataFrame, schema: Schema) -> np.ndarray:
     if schema.task is Task.REGRESSION:
         return np.isfinite(to_numeric(series))
     return ~is_missing(series)
-
-
-def labels(series: pd.Series) -> np.ndarray:
-    """object [n]: stripped label texts, "" where missing."""
-    texts = to_text(series)
-    return np.array([t.strip() for t in texts], dtype=object)
 
 
 def _known_columns(frame: pd.DataFrame, settings: LoadSettings) -> None:

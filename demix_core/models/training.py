@@ -23,6 +23,9 @@ from demix_core.types import Encoded, FittedModel, Progress, ShouldStop, Task, n
 RARE_SHARE = 0.05
 """Below this share of the rarest class the training loss is weighted; above it probabilities stay unbiased."""
 
+STEPS_AT_LEAST, SMALLEST_BATCH = 20, 32
+"""Small tables take smaller batches: an epoch of two steps would teach nothing before patience runs out."""
+
 _PREDICT_ROWS = 16384  # rows per forward pass without gradients: 16 MB of the widest activation of mlp1
 
 
@@ -86,6 +89,7 @@ class _Run:
         self, train: Encoded, validation: Encoded, task: Task, n_outputs: int, settings: FitSettings, seed: int
     ) -> None:
         self.settings, self.task = settings, task
+        self.batch = min(settings.batch_size, max(SMALLEST_BATCH, len(train.y) // STEPS_AT_LEAST))
         self.network = build(settings.model, train.x.shape[1], n_outputs, seed)
         self.x = torch.as_tensor(train.x, dtype=torch.float32)
         self.y = target_tensor(train.y, self.x, task)
@@ -101,7 +105,7 @@ class _Run:
     def epoch(self, epoch: int, progress: Progress, should_stop: ShouldStop) -> np.ndarray:
         """One pass over the rows in a fresh order. Returns each row's loss when it was visited, float32 [N]."""
         self.network.train()
-        n, size = len(self.y), self.settings.batch_size
+        n, size = len(self.y), self.batch
         order = torch.randperm(n, generator=self.generator)
         x, y = self.x.index_select(0, order), self.y.index_select(0, order)
         visited = torch.empty(n)

@@ -23,6 +23,8 @@ import numpy as np
 import pandas as pd
 
 from demix_core.registry import Family
+from demix_core.signals.cells import CellModel
+from demix_core.signals.oddities import Oddities
 from demix_core.types import Action, ErrorType, Patch, Schema, Task
 
 
@@ -43,7 +45,7 @@ class Evidence:
 
     probabilities: float32 [N, 3] in the order of ErrorType. given: int64 [N] class ids, or float [N] targets.
     model, out_of_fold: float32 [N, K] class probabilities; regression: [N, 1] predictions in target units, with
-    residual_scale their spread. surprise: float32 [N, F] nats above the expected; suggestion: object [N, F] texts;
+    residual_scale their spread. wrong: float32 [N, F], P(cell wrong); cells, oddities: what is known of each cell.
     against: int [N], index into rules or −1. target_text: class id or value -> text as in the file.
     """
 
@@ -54,8 +56,9 @@ class Evidence:
     model: np.ndarray
     out_of_fold: np.ndarray
     residual_scale: float
-    surprise: np.ndarray
-    suggestion: np.ndarray
+    wrong: np.ndarray
+    cells: CellModel
+    oddities: Oddities
     against: np.ndarray
     rules: tuple[Rule, ...]
     target_text: Callable[[float], str]

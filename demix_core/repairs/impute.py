@@ -1,38 +1,41 @@
-"""Repairs wrong cells: the value that the row's other cells suggest, for the most surprising cell and its like."""
+"""Repairs wrong cells: the value that the row's other cells suggest, for the most suspect cell and its like."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import numpy as np
 
 from demix_core.repairs.base import REPAIRS, Declined, Evidence, Proposal
-from demix_core.types import Action, ColumnKind, ErrorType
+from demix_core.signals.cells import CellModel
+from demix_core.signals.oddities import Oddities
+from demix_core.types import Action, Column, ColumnKind, ErrorType
 
-FLOOR = 1.0
-"""Nats above the expected (e times less likely) below which a further cell is not suspect."""
+FLOOR = 0.25
+"""Probability of being wrong below which a further cell is not suspect."""
 
-MOST = 3
+MOST = 5
 SHARE = 0.5
-"""A further cell is suspect when it is at least this share as surprising as the top one."""
+"""A further cell is suspect when it is at least this share as probably wrong as the top one."""
 
 TIMES_LIMIT = 1000
+FAR, CROWDED, ODD_FORM, MANY = 1.0, 1.5, 3.0, 5
+"""From where on a cell's distance, crowd, form and the number of rows with its value are worth a word."""
 
 
-def suspect_cells(surprise: np.ndarray) -> list[int]:
-    """Positions of the suspect cells of one row, most surprising first; surprise: float [F], NaN for never.
+def suspect_cells(wrong: np.ndarray) -> list[int]:
+    """Positions of the suspect cells of one row, most probably wrong first; wrong: float [F] in [0, 1].
 
-    The top cell if it is surprising at all, and up to MOST − 1 others.
+    The top cell, and up to MOST − 1 others.
 
-    >>> suspect_cells(np.array([0.2, 6.0, 4.0, 2.0]))
+    >>> suspect_cells(np.array([0.02, 0.9, 0.5, 0.3]))
     [1, 2]
     """
-    known = np.nan_to_num(surprise, nan=-np.inf)
-    order = [int(j) for j in np.argsort(-known, kind="stable")[:MOST]]
-    if not order or known[order[0]] <= 0:
-        return []
-    top = known[order[0]]
-    return [j for i, j in enumerate(order) if i == 0 or known[j] >= max(FLOOR, SHARE * top)]
+    order = [int(j) for j in np.argsort(-wrong, kind="stable")[:MOST]]
+    top = wrong[order[0]] if order else 0.0
+    return [j for i, j in enumerate(order) if i == 0 or wrong[j] >= max(FLOOR, SHARE * top)]
 
 
 @REPAIRS.register("impute")
@@ -45,32 +48,79 @@ class Impute:
     @staticmethod
     def propose(evidence: Evidence, row: int) -> list[Proposal] | Declined:
         """One proposal per suspect cell that has another value to offer."""
-        surprise = evidence.surprise[row]
-        suspects = suspect_cells(surprise)
-        if not suspects:
-            return Declined("No single cell stands out; look at the row as a whole.")
-        found = [_proposal(evidence, row, j, float(surprise[j])) for j in suspects]
+        found = [_proposal(evidence, row, j) for j in suspect_cells(evidence.wrong[row])]
         offered = [p for p in found if p is not None]
         return offered or Declined("The suspect cells have no likelier value to offer.")
 
 
-def _proposal(evidence: Evidence, row: int, place: int, surprise: float) -> Proposal | None:
+def _proposal(evidence: Evidence, row: int, place: int) -> Proposal | None:
     column = evidence.schema.features[place]
-    old, new = evidence.cell(row, column.name), str(evidence.suggestion[row, place])
+    old, new = evidence.cell(row, column.name), str(evidence.cells.suggestion[row, place])
     if new in ("", old):
         return None
-    # A cell e^s times less likely than expected is wrong with odds that grow as e^s; at s = 0 nothing speaks for it.
-    certainty = -math.expm1(-max(surprise, 0.0))
-    return Proposal(column.name, old, new, certainty, cell_reason(column.name, column.kind, old, new, surprise))
+    in_error = float(evidence.probabilities[row, list(ErrorType).index(ErrorType.FEATURE)])
+    certainty = float(evidence.wrong[row, place]) / max(in_error, 1e-6)  # P(this cell | the row has a wrong cell)
+    view = view_cell(evidence.cells, evidence.oddities, row, place)
+    return Proposal(column.name, old, new, certainty, cell_reason(column, old, new, view))
 
 
-def cell_reason(name: str, kind: ColumnKind, old: str, new: str, surprise: float) -> str:
-    """What is odd about one cell, in a sentence; surprise in nats above the expected."""
-    suggested = f"about {new}" if kind in (ColumnKind.NUMERIC, ColumnKind.DATETIME) else f"'{new}'"
+@dataclass(frozen=True)
+class CellView:
+    """What is odd about one cell. surprise: nats above the expected; distance, crowd, form as in Oddities;
+
+    copies: rows that hold just this value; low, high: the quartiles of the column's numbers, NaN for other kinds.
+    """
+
+    surprise: float
+    distance: float
+    crowd: float
+    form: float
+    copies: int
+    low: float
+    high: float
+
+
+def view_cell(cells: CellModel, odd: Oddities, row: int, place: int) -> CellView:
+    """Of the row at this position, the cell of the place-th feature."""
+    return CellView(
+        surprise=float(cells.surprise[row, place]),
+        distance=float(odd.distance[row, place]),
+        crowd=float(odd.crowd[row, place]),
+        form=float(odd.form[row, place]),
+        copies=round(float(odd.share[row, place]) * len(odd.share)),
+        low=float(odd.low[place]),
+        high=float(odd.high[place]),
+    )
+
+
+def cell_reason(column: Column, old: str, new: str, view: CellView) -> str:
+    """What is odd about one cell and what would be likely instead, in a sentence."""
+    number = column.kind in (ColumnKind.NUMERIC, ColumnKind.DATETIME)
+    suggested = f"about {new}" if number else f"'{new}'"
     if not old.strip():
-        return f"{name} is empty, {times(surprise)}; the other cells suggest {suggested}."
-    shown = old if kind is ColumnKind.NUMERIC else f"'{old}'"
-    return f"{name} = {shown} is {times(surprise)} beside the other cells, which suggest {suggested}."
+        return f"{column.name} is empty; the other cells suggest {suggested}."
+    shown = f"{column.name} = {old}" if column.kind is ColumnKind.NUMERIC else f"{column.name} = '{old}'"
+    said = _oddities(column.kind, view)
+    if said:
+        return f"{shown}: {'; '.join(said)}; the other cells suggest {suggested}."
+    return f"{shown} is {times(view.surprise)} beside the other cells, which suggest {suggested}."
+
+
+def _oddities(kind: ColumnKind, view: CellView) -> list[str]:
+    said = []
+    if view.distance >= FAR:
+        said.append(f"half of all rows lie between {_end(kind, view.low)} and {_end(kind, view.high)}")
+    if view.crowd >= CROWDED and view.copies >= MANY:
+        said.append(f"{view.copies:,} rows hold exactly this value, far more than values like it")
+    if view.form >= ODD_FORM:
+        said.append("it is written unlike the other cells of its column")
+    return said
+
+
+def _end(kind: ColumnKind, value: float) -> str:
+    if kind is ColumnKind.DATETIME:
+        return datetime.fromtimestamp(value, UTC).date().isoformat()
+    return f"{value:.6g}"
 
 
 def times(surprise: float) -> str:

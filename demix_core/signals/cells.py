@@ -7,6 +7,7 @@ Cost: 2·N·(H² + H·T) flops a pass, T = all bins together; E training passes 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -16,8 +17,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from demix_core.binning import Binned, bin_column, bin_target
 from demix_core.errors import Cancelled
+from demix_core.signals.binning import Binned, bin_column, bin_target
 from demix_core.types import Progress, Schema, ShouldStop, never_stop, no_progress
 
 HIDDEN = 128
@@ -25,22 +26,29 @@ BATCH = 512
 STEPS_AT_LEAST = 160
 EPOCHS = 8
 FLOOR = 1e-6
+PASS_ROWS = 8192
 
 
 @dataclass(frozen=True)
 class CellModel:
     """What the masked network says of every cell.
 
-    surprise: float32 [N, F] nats above the expected (−log p minus the entropy); suggestion: object [N, F] cell texts;
-    certainty: float32 [N, F] probability of the suggested bin; label_surprise: float32 [N] −log p(label | cells);
-    label_shift: float32 [N, F] how much label_surprise rises when a column is hidden (> 0: the column explains it).
+    surprise: float32 [N, F] nats above the expected (−log p minus the entropy); lift: float32 [N, F] log p(value | rest
+    of the row) − log p(value), nats; suggestion: object [N, F] cell texts; certainty: float32 [N, F] probability of the
+    suggested bin; label_surprise: float32 [N] −log p(label | cells); label_shift: float32 [N, F] how much
+    label_surprise rises when a column is hidden (> 0: the column explains it); label_without: float32 [N, R]
+    label_surprise with the columns of each of R rules hidden; codes: int64 [N, F] the binned table; sizes: its bins.
     """
 
     surprise: np.ndarray
+    lift: np.ndarray
     suggestion: np.ndarray
     certainty: np.ndarray
     label_surprise: np.ndarray
     label_shift: np.ndarray
+    label_without: np.ndarray
+    codes: np.ndarray
+    sizes: np.ndarray
 
 
 class MaskedNetwork(nn.Module):
@@ -60,8 +68,12 @@ class MaskedNetwork(nn.Module):
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """inputs: int64 [B, F+1] global codes -> logits [B, T]."""
+        return self.out(self.describe(inputs))
+
+    def describe(self, inputs: torch.Tensor) -> torch.Tensor:
+        """[B, F+1] -> [B, H], what all columns' softmaxes read."""
         h = F.relu(self.embedding(inputs))
-        return self.out(F.relu(h + self.hidden(h)))
+        return F.relu(h + self.hidden(h))
 
 
 class _Masked:
@@ -74,6 +86,7 @@ class _Masked:
         self.offsets = torch.from_numpy(starts[:-1])
         self.masks = int(starts[-1]) + torch.arange(len(binned))
         self.parts = [slice(int(a), int(b)) for a, b in pairwise(starts)]
+        self.members = torch.block_diag(*(torch.ones(size, 1) for size in sizes))  # [T, F + 1]: whose bin it is
         generator = torch.Generator().manual_seed(seed)
         self.network = MaskedNetwork(sizes, generator)
         self._fit(generator, progress, should_stop)
@@ -93,10 +106,10 @@ class _Masked:
             codes = self.codes[rows]
             rate = torch.rand(len(rows), 1, generator=generator) * 0.6 + 0.05
             hidden = torch.rand(len(rows), columns, generator=generator) < rate
-            logits = self.network(torch.where(hidden, self.masks, codes + self.offsets))
-            loss = sum(self._loss(logits, codes, hidden, j) for j in range(columns))
+            given = codes + self.offsets
+            loss = self._loss(self.network(torch.where(hidden, self.masks, given)), given, hidden)
             optimiser.zero_grad()
-            loss.backward()  # type: ignore[union-attr]
+            loss.backward()
             optimiser.step()
             schedule.step()
             if step % 20 == 0:
@@ -104,18 +117,22 @@ class _Masked:
             if at + BATCH >= n:
                 order = torch.randperm(n, generator=generator)
 
-    def _loss(self, logits: torch.Tensor, codes: torch.Tensor, hidden: torch.Tensor, j: int) -> torch.Tensor:
-        each = F.cross_entropy(logits[:, self.parts[j]], codes[:, j], reduction="none")
-        return (each * hidden[:, j]).sum() / hidden[:, j].sum().clamp(min=1)
+    def _loss(self, logits: torch.Tensor, given: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
+        """Cross-entropy of the hidden cells, mean per column, summed; every column's softmax in one product."""
+        logits = logits - logits.detach().amax(1, keepdim=True)
+        total = (logits.exp() @ self.members).clamp(min=1e-30).log()  # [B, F + 1]
+        each = (total - logits.gather(1, given)) * hidden
+        return (each.sum(0) / hidden.sum(0).clamp(min=1)).sum()
 
     @torch.no_grad()
     def log_probabilities(self, column: int, *also_hidden: int) -> torch.Tensor:
-        """[N, size of column] with that column, and others if asked, hidden."""
+        """[N, size of column] with that column, and others if asked, hidden. Only its own softmax is computed."""
         inputs = self.codes + self.offsets
         for j in (column, *also_hidden):
             inputs[:, j] = self.masks[j]
-        with_column = [self.network(part)[:, self.parts[column]].log_softmax(1) for part in inputs.split(8192)]
-        return torch.cat(with_column)
+        weight, bias = self.network.out.weight[self.parts[column]], self.network.out.bias[self.parts[column]]
+        parts = [F.linear(self.network.describe(part), weight, bias) for part in inputs.split(PASS_ROWS)]
+        return torch.cat(parts).log_softmax(1)
 
 
 def fit_cells(
@@ -124,14 +141,15 @@ def fit_cells(
     seed: int,
     progress: Progress = no_progress,
     should_stop: ShouldStop = never_stop,
+    rules: Sequence[tuple[str, ...]] = (),
 ) -> CellModel:
-    """Learn the table's own regularities and judge every feature cell against them."""
+    """Learn the table's own regularities and judge every feature cell against them. rules: columns of R rules."""
     binned = [bin_column(frame[c.name], c.kind) for c in schema.features]
     binned.append(bin_target(frame[schema.target], schema))
     masked = _Masked(binned, seed, lambda f, m: progress(0.7 * f, m), should_stop)
     label = len(binned) - 1
     n, count = len(frame), len(binned) - 1
-    surprise, certainty, shift = (np.zeros((n, count), np.float32) for _ in range(3))
+    surprise, lift, certainty, shift = (np.zeros((n, count), np.float32) for _ in range(4))
     suggestion = np.empty((n, count), object)
     label_surprise = _picked(masked.log_probabilities(label), binned[label].codes)
     for j in range(count):
@@ -139,11 +157,19 @@ def fit_cells(
             raise Cancelled("Stopped while judging cells.")
         log_p = masked.log_probabilities(j, label)
         p = log_p.exp()
-        surprise[:, j] = _picked(log_p, binned[j].codes) - (-(p * log_p).sum(1)).numpy()
+        unlikely = _picked(log_p, binned[j].codes)
+        surprise[:, j] = unlikely - (-(p * log_p).sum(1)).numpy()
+        lift[:, j] = -unlikely - np.log(np.bincount(binned[j].codes, minlength=binned[j].size)[binned[j].codes] / n)
         suggestion[:, j], certainty[:, j] = _suggest(p, binned[j])
         shift[:, j] = _picked(masked.log_probabilities(label, j), binned[label].codes) - label_surprise
         progress(0.7 + 0.3 * (j + 1) / count, f"Judging the cells of {schema.features[j].name}")
-    return CellModel(surprise, suggestion, certainty, label_surprise, shift)
+    places = {c.name: j for j, c in enumerate(schema.features)}
+    without = [_picked(masked.log_probabilities(label, *(places[c] for c in r)), binned[label].codes) for r in rules]
+    codes, sizes = masked.codes[:, :-1].numpy(), np.array([b.size for b in binned[:-1]])
+    label_without = np.stack(without, 1) if without else np.zeros((n, 0), np.float32)
+    return CellModel(
+        surprise, lift, suggestion, certainty, label_surprise, shift, label_without.astype(np.float32), codes, sizes
+    )
 
 
 def _picked(log_p: torch.Tensor, codes: np.ndarray) -> np.ndarray:
@@ -153,9 +179,7 @@ def _picked(log_p: torch.Tensor, codes: np.ndarray) -> np.ndarray:
 def _suggest(p: torch.Tensor, binned: Binned) -> tuple[np.ndarray, np.ndarray]:
     """The most likely category, or the conditional median of a number (a value that occurs); never a far one."""
     values = np.array(binned.values, object)
-    usable = torch.tensor([v != "" for v in binned.values])
-    if binned.ordered:
-        usable[-3:] = False
+    usable = torch.from_numpy(np.array([v != "" for v in binned.values]) & ~binned.far)
     if not usable.any():
         return np.full(len(p), "", object), np.zeros(len(p), np.float32)
     p = torch.where(usable, p, 0.0)

@@ -15,9 +15,9 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.tree import DecisionTreeClassifier
 
-from demix_core.binning import bin_target
 from demix_core.columns import to_datetime, to_numeric, to_text
 from demix_core.errors import Cancelled
+from demix_core.signals.binning import bin_target
 from demix_core.types import ColumnKind, Progress, Schema, ShouldStop, Task, never_stop, no_progress
 
 FOLDS = 3

@@ -1,0 +1,79 @@
+"""What the DEC reads of each cell: what the signals say of it alone, and how its whole column behaves.
+
+A quarter of a column may be wrong in the same way, and the errors of one row explain each other; so no single signal
+finds wrong cells everywhere. The network is shown all of them, with how common each oddity is in the column.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from demix_core.signals.base import Signals
+from demix_core.types import ColumnKind, Schema
+
+NAMES = (
+    "surprise", "lift", "distance", "share", "crowd", "form", "missing", "certainty", "coherence", "label_shift",
+    "surprise_rank", "lift_rank",
+    "column_surprising", "column_far", "column_form", "column_crowded", "column_missing", "column_lift",
+    "column_label_shift", "column_distinct", "is_number", "is_category",
+)  # fmt: skip
+OWN = 12
+"""The first OWN differ from cell to cell, the others are the column's."""
+
+SURPRISING, FAR, CROWDED = 3.0, 1.0, 1.5
+SHRINK = 5.0
+MOST_LIFT = 10.0
+
+
+@dataclass(frozen=True)
+class CellFeatures:
+    """own: float32 [N, F, OWN]; column: float32 [F, Q − OWN]. Q = len(NAMES)."""
+
+    own: np.ndarray
+    column: np.ndarray
+
+    def block(self, rows: slice | np.ndarray) -> np.ndarray:
+        """float32 [B, F, Q] of some rows."""
+        own = self.own[rows]
+        return np.concatenate([own, np.broadcast_to(self.column, (len(own), *self.column.shape))], 2)
+
+
+def cell_features(schema: Schema, signals: Signals) -> CellFeatures:
+    """Of all N rows. Cost: O(N·F log N)."""
+    cells, odd = signals.cells, signals.oddities
+    lift = np.clip(cells.lift, -MOST_LIFT, MOST_LIFT)
+    own = [
+        np.arcsinh(cells.surprise), lift, np.arcsinh(odd.distance), np.log(odd.share), odd.crowd, odd.form, odd.missing,
+        cells.certainty, _coherence(cells.codes, lift), np.arcsinh(cells.label_shift), _ranks(cells.surprise),
+        _ranks(lift),
+    ]  # fmt: skip
+    kinds = [c.kind for c in schema.features]
+    number = [k in (ColumnKind.NUMERIC, ColumnKind.DATETIME) for k in kinds]
+    category = [k in (ColumnKind.CATEGORICAL, ColumnKind.BOOLEAN) for k in kinds]
+    column = [
+        (cells.surprise > SURPRISING).mean(0), (odd.distance > FAR).mean(0), odd.form.mean(0),
+        (odd.crowd > CROWDED).mean(0), odd.missing.mean(0), lift.mean(0), cells.label_shift.mean(0),
+        np.log(_distinct(odd.share)), np.array(number), np.array(category),
+    ]  # fmt: skip
+    return CellFeatures(np.stack(own, 2).astype(np.float32), np.stack(column, 1).astype(np.float32))
+
+
+def _coherence(codes: np.ndarray, lift: np.ndarray) -> np.ndarray:
+    """float [N, F]: the mean lift of the other rows that hold the same code; about 0 where a value fits nothing."""
+    out = np.zeros(lift.shape)
+    for j in range(codes.shape[1]):
+        total = np.bincount(codes[:, j], weights=lift[:, j])[codes[:, j]] - lift[:, j]
+        out[:, j] = total / (np.bincount(codes[:, j])[codes[:, j]] - 1 + SHRINK)
+    return out
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Rank of each cell within its column, in [0, 1]."""
+    return np.asarray(values.argsort(0, kind="stable").argsort(0, kind="stable") / max(len(values) - 1, 1))
+
+
+def _distinct(share: np.ndarray) -> np.ndarray:
+    """The number of distinct values of each column: Σ 1/(rows that hold the value)."""
+    return np.asarray((1 / share).sum(0) / len(share))

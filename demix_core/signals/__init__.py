@@ -1,0 +1,1 @@
+"""What can be said of a row without influence: its label out of fold, its cells, the shortcuts it goes against."""

@@ -1,0 +1,109 @@
+"""All that can be said of a row without influence: out-of-fold predictions, cells, oddities, shortcuts."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from demix_core.signals.cells import CellModel, fit_cells
+from demix_core.signals.oddities import Oddities, find_oddities
+from demix_core.signals.out_of_fold import OutOfFold, out_of_fold
+from demix_core.signals.shortcuts import Shortcut, ShortcutSignals, find_shortcuts
+from demix_core.types import Progress, Schema, ShouldStop, never_stop, no_progress
+
+RULES_HIDDEN = 3
+"""For as many of the strongest rules it is asked how likely the label is without their columns."""
+
+TEXTS = "suggestion"
+RULES = "rules"
+
+
+@dataclass(frozen=True)
+class Signals:
+    """The four sources, each for the N rows of the frame they were computed on."""
+
+    out_of_fold: OutOfFold
+    cells: CellModel
+    oddities: Oddities
+    shortcuts: ShortcutSignals
+
+    @property
+    def oof(self) -> np.ndarray:
+        """float32 [N, K] class probabilities; regression [N, 2] prediction and residual scale, target units."""
+        return self.out_of_fold.strong
+
+    @property
+    def cell_surprise(self) -> np.ndarray:
+        """float32 [N, F] nats above the expected."""
+        return self.cells.surprise
+
+    @property
+    def cell_suggestion(self) -> np.ndarray:
+        """object [N, F] cell texts."""
+        return self.cells.suggestion
+
+    @property
+    def shortcut(self) -> tuple[Shortcut, ...]:
+        """The strongest rules found."""
+        return self.shortcuts.rules
+
+    @property
+    def against(self) -> np.ndarray:
+        """int16 [N] index of the strongest rule a row goes against, −1 for none."""
+        return self.shortcuts.against
+
+    def save(self, folder: Path) -> None:
+        """npy for numbers, parquet for texts, JSON for rules."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for part in fields(self):
+            source = getattr(self, part.name)
+            for field in fields(source):
+                if field.name not in (TEXTS, RULES):
+                    np.save(folder / f"{part.name}-{field.name}.npy", getattr(source, field.name), allow_pickle=False)
+        texts = {str(j): self.cell_suggestion[:, j].astype(str) for j in range(self.cell_suggestion.shape[1])}
+        pd.DataFrame(texts).to_parquet(folder / "cells-suggestion.parquet")
+        rules = [asdict(r) for r in self.shortcut]
+        (folder / "shortcuts-rules.json").write_text(json.dumps(rules, indent=1, ensure_ascii=False), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Signals:
+        """The inverse of save."""
+        texts = pd.read_parquet(folder / "cells-suggestion.parquet").to_numpy(dtype=object)
+        described = json.loads((folder / "shortcuts-rules.json").read_text(encoding="utf-8"))
+        rules = tuple(Shortcut(**{**r, "columns": tuple(r["columns"])}) for r in described)
+
+        def part(name: str, kind: type) -> dict[str, Any]:
+            given: dict[str, Any] = {TEXTS: texts, RULES: rules}
+            arrays = (f.name for f in fields(kind))
+            return {
+                f: given[f] if f in given else np.load(folder / f"{name}-{f}.npy", allow_pickle=False) for f in arrays
+            }
+
+        return cls(
+            OutOfFold(**part("out_of_fold", OutOfFold)),
+            CellModel(**part("cells", CellModel)),
+            Oddities(**part("oddities", Oddities)),
+            ShortcutSignals(**part("shortcuts", ShortcutSignals)),
+        )
+
+
+def compute(
+    frame: pd.DataFrame,
+    schema: Schema,
+    seed: int,
+    progress: Progress = no_progress,
+    should_stop: ShouldStop = never_stop,
+) -> Signals:
+    """Signals of the training rows (frame: Dataset.train)."""
+    oof = out_of_fold(frame, schema, seed, lambda f, m: progress(0.45 * f, m), should_stop)
+    progress(0.45, "Looking for shortcuts")
+    shortcuts = find_shortcuts(frame, schema)
+    hidden = [rule.columns for rule in shortcuts.rules[:RULES_HIDDEN]]
+    cells = fit_cells(frame, schema, seed, lambda f, m: progress(0.5 + 0.48 * f, m), should_stop, hidden)
+    progress(0.98, "Looking at single cells")
+    return Signals(oof, cells, find_oddities(frame, schema), shortcuts)
