@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from itertools import combinations, product
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from demix_core.errors import Cancelled
 from demix_core.signals.base import Signals, compute
+from demix_core.signals.binning import Binned, bin_column, code_lift
 from demix_core.signals.cells import fit_cells
+from demix_core.signals.oddities import find_oddities
 from demix_core.signals.out_of_fold import out_of_fold
-from demix_core.signals.shortcuts import _lift, _phi, find_shortcuts
+from demix_core.signals.shortcuts import LEAST_SHARE, LEAST_STRENGTH, _best, _Looked, _phi, find_shortcuts
 from demix_core.types import Column, ColumnKind, Schema, Task
 
 N = 900
@@ -76,7 +81,7 @@ def test_regression_out_of_fold_is_in_target_units() -> None:
 
 def test_lift_is_leave_one_out() -> None:
     codes, y = np.array([0, 1, 1, 1]), np.array([1, 0, 0, 0])
-    lift, _ = _lift(codes, 2, y, 2)
+    lift, _ = code_lift(codes, 2, y, 2)
     assert lift[0] == pytest.approx(0.0)  # alone in its bin: nothing but the prior speaks
 
 
@@ -97,7 +102,76 @@ def test_planted_shortcut_is_named_and_its_minority_goes_against_it() -> None:
     assert "red" in found.rules[0].condition or "blue" in found.rules[0].condition
     minority = (frame["c"] == "red") != (frame["y"] == "yes")
     assert (found.against[minority.to_numpy()] == 0).all()
-    assert np.isfinite(found.features).all()
+    assert np.isfinite(found.lifts).all()
+
+
+@given(seed=st.integers(0, 500))
+@settings(max_examples=20, deadline=None)
+def test_best_rule_is_the_best_of_all_runs(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    counts = rng.integers(0, 9, (4, 3, 2)).astype(float)
+    looked = tuple(
+        _Looked(
+            Column(name, ColumnKind.NUMERIC), *[Binned(np.arange(size), size, ("",) * size, True, np.zeros(size))] * 2
+        )
+        for name, size in (("a", 4), ("b", 3))
+    )
+    found = _best(looked, counts, np.array([False, True]), "y")
+    n, best = counts.sum(), LEAST_STRENGTH
+    for a, b in product(combinations(range(5), 2), combinations(range(4), 2)):
+        inside = counts[a[0] : a[1], b[0] : b[1]]
+        if LEAST_SHARE * n <= inside.sum() <= (1 - LEAST_SHARE) * n:
+            best = max(
+                best, float(_phi(n, np.array(inside.sum()), counts[..., 1].sum(), np.array(inside[..., 1].sum())))
+            )
+    assert (found.strength if found else LEAST_STRENGTH) == pytest.approx(best)
+
+
+def test_rule_over_two_columns_is_found_and_a_needless_column_is_not_named() -> None:
+    rng = np.random.default_rng(3)
+    frame, schema = table()
+    inside = (frame["a"] > 0) & (frame["c"] == "red")
+    frame["y"] = np.where(inside != (rng.random(N) < 0.05), "yes", "no")
+    rule = find_shortcuts(frame, schema).rules[0]
+    assert set(rule.columns) >= {"c"} and len(rule.columns) == 2 and rule.strength > 0.8
+    assert "c = red" in rule.condition or "c ≠ blue" in rule.condition
+
+
+def test_bulk_is_not_moved_by_a_quarter_of_wrong_values() -> None:
+    rng = np.random.default_rng(0)
+    clean = rng.normal(size=1000)
+    wrong = np.concatenate([clean[:750], np.full(250, 6.0)])
+    series = pd.Series(wrong.round(3))
+    odd = find_oddities(
+        pd.DataFrame({"a": series, "y": "q"}),
+        Schema((Column("a", ColumnKind.NUMERIC),), "y", Task.CLASSIFICATION, ("q",)),
+    )
+    assert (odd.distance[750:, 0] > 1.5).all() and (odd.distance[:750, 0] > 1.5).mean() < 0.02
+    assert odd.crowd[750:, 0].min() > 4 > odd.crowd[:750, 0].max()
+    binned = bin_column(series, ColumnKind.NUMERIC)
+    assert set(binned.codes[750:]) & set(binned.codes[:750]) == set(), "a value of many rows has a bin of its own"
+
+
+@given(values=st.lists(st.one_of(st.none(), st.floats(-1e9, 1e9)), min_size=1, max_size=60))
+@settings(max_examples=60, deadline=None)
+def test_bins_keep_the_order_of_the_numbers(values: list[float | None]) -> None:
+    series = pd.Series(["" if v is None else repr(v) for v in values], dtype="str")
+    binned = bin_column(series, ColumnKind.NUMERIC)
+    assert len(binned.codes) == len(values) and binned.codes.max() < binned.size == len(binned.values) == len(
+        binned.far
+    )
+    known = [(v, c) for v, c in zip(values, binned.codes, strict=True) if v is not None]
+    for (v, c), (w, d) in product(known, known):
+        assert c <= d if v < w else c == d if v == w else True
+    assert all(binned.codes[i] == binned.size - 1 for i, v in enumerate(values) if v is None and known)
+
+
+def test_oddly_written_cells_stand_out() -> None:
+    frame = pd.DataFrame({"a": ["1.5", "2.5"] * 50, "b": ["Sales", "Craft"] * 50, "y": ["p", "q"] * 50})
+    frame.loc[3, "a"], frame.loc[5, "b"], frame.loc[7, "b"] = "1.2345", "SALES", "Sales "
+    kinds = (Column("a", ColumnKind.NUMERIC), Column("b", ColumnKind.CATEGORICAL), Column("y", ColumnKind.CATEGORICAL))
+    form = find_oddities(frame, Schema(kinds, "y", Task.CLASSIFICATION, ("p", "q"))).form
+    assert form[3, 0] > 4 and form[5, 1] > 4 and form[7, 1] > 4 and np.median(form) < 0.1
 
 
 @pytest.mark.parametrize("regression", [False, True])

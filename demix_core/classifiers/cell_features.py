@@ -15,11 +15,11 @@ from demix_core.types import ColumnKind, Schema
 
 NAMES = (
     "surprise", "lift", "distance", "share", "crowd", "form", "missing", "certainty", "coherence", "label_shift",
-    "surprise_rank", "lift_rank",
-    "column_surprising", "column_far", "column_form", "column_crowded", "column_missing", "column_lift",
+    "pair_lowest", "pair_mean", "surprise_rank", "lift_rank",
+    "column_surprising", "column_far", "column_form", "column_crowded", "column_missing", "column_lift", "column_pair",
     "column_label_shift", "column_distinct", "is_number", "is_category",
 )  # fmt: skip
-OWN = 12
+OWN = 14
 """The first OWN differ from cell to cell, the others are the column's."""
 
 SURPRISING, FAR, CROWDED = 3.0, 1.0, 1.5
@@ -46,15 +46,16 @@ def cell_features(schema: Schema, signals: Signals) -> CellFeatures:
     lift = np.clip(cells.lift, -MOST_LIFT, MOST_LIFT)
     own = [
         np.arcsinh(cells.surprise), lift, np.arcsinh(odd.distance), np.log(odd.share), odd.crowd, odd.form, odd.missing,
-        cells.certainty, _coherence(cells.codes, lift), np.arcsinh(cells.label_shift), _ranks(cells.surprise),
-        _ranks(lift),
+        cells.certainty, _coherence(cells.codes, lift), np.arcsinh(cells.label_shift), signals.pairs.lowest,
+        signals.pairs.mean, _ranks(cells.surprise), _ranks(lift),
     ]  # fmt: skip
     kinds = [c.kind for c in schema.features]
     number = [k in (ColumnKind.NUMERIC, ColumnKind.DATETIME) for k in kinds]
     category = [k in (ColumnKind.CATEGORICAL, ColumnKind.BOOLEAN) for k in kinds]
     column = [
         (cells.surprise > SURPRISING).mean(0), (odd.distance > FAR).mean(0), odd.form.mean(0),
-        (odd.crowd > CROWDED).mean(0), odd.missing.mean(0), lift.mean(0), cells.label_shift.mean(0),
+        (odd.crowd > CROWDED).mean(0), odd.missing.mean(0), lift.mean(0), signals.pairs.mean.mean(0),
+        cells.label_shift.mean(0),
         np.log(_distinct(odd.share)), np.array(number), np.array(category),
     ]  # fmt: skip
     return CellFeatures(np.stack(own, 2).astype(np.float32), np.stack(column, 1).astype(np.float32))

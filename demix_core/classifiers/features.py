@@ -27,7 +27,7 @@ SURPRISING = 3.0
 """Nats above the expected from which a cell counts as surprising."""
 
 FAR = 1.0
-"""Widths of the bulk beyond the quartiles from which a number counts as far out."""
+"""Widths of the bulk beyond it from which a number counts as far out."""
 
 RULES = 3
 """Rules that are told apart; must not exceed signals.base.RULES_HIDDEN."""
@@ -162,6 +162,9 @@ def _add_cells(out: Collector, signals: Signals) -> None:
     out.add("side", "surprise_count", np.log1p((s > SURPRISING).sum(1)))
     out.add("side", "lift_low", _pad(lift[:, :3], 3))
     out.add("side", "lift_mean", lift.mean(1))
+    pairs = np.sort(signals.pairs.lowest, 1)
+    out.add("side", "pair_low", _pad(pairs[:, :3], 3))
+    out.add("side", "pair_mean", signals.pairs.mean.mean(1))
     shift = np.sort(signals.cells.label_shift, 1)
     out.add("side", "label_shift_high", _pad(np.arcsinh(shift[:, ::-1][:, :2]), 2))
     out.add("side", "label_shift_low", _pad(np.arcsinh(shift[:, :2]), 2))

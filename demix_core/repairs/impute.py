@@ -68,7 +68,7 @@ def _proposal(evidence: Evidence, row: int, place: int) -> Proposal | None:
 class CellView:
     """What is odd about one cell. surprise: nats above the expected; distance, crowd, form as in Oddities;
 
-    copies: rows that hold just this value; low, high: the quartiles of the column's numbers, NaN for other kinds.
+    copies: rows that hold just this value; low, high: the bulk of the column's numbers, NaN for other kinds.
     """
 
     surprise: float

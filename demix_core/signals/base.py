@@ -13,6 +13,7 @@ import pandas as pd
 from demix_core.signals.cells import CellModel, fit_cells
 from demix_core.signals.oddities import Oddities, find_oddities
 from demix_core.signals.out_of_fold import OutOfFold, out_of_fold
+from demix_core.signals.pairs import Pairs, find_pairs
 from demix_core.signals.shortcuts import Shortcut, ShortcutSignals, find_shortcuts
 from demix_core.types import Progress, Schema, ShouldStop, never_stop, no_progress
 
@@ -25,11 +26,12 @@ RULES = "rules"
 
 @dataclass(frozen=True)
 class Signals:
-    """The four sources, each for the N rows of the frame they were computed on."""
+    """The five sources, each for the N rows of the frame they were computed on."""
 
     out_of_fold: OutOfFold
     cells: CellModel
     oddities: Oddities
+    pairs: Pairs
     shortcuts: ShortcutSignals
 
     @property
@@ -88,6 +90,7 @@ class Signals:
             OutOfFold(**part("out_of_fold", OutOfFold)),
             CellModel(**part("cells", CellModel)),
             Oddities(**part("oddities", Oddities)),
+            Pairs(**part("pairs", Pairs)),
             ShortcutSignals(**part("shortcuts", ShortcutSignals)),
         )
 
@@ -105,5 +108,5 @@ def compute(
     shortcuts = find_shortcuts(frame, schema)
     hidden = [rule.columns for rule in shortcuts.rules[:RULES_HIDDEN]]
     cells = fit_cells(frame, schema, seed, lambda f, m: progress(0.5 + 0.48 * f, m), should_stop, hidden)
-    progress(0.98, "Looking at single cells")
-    return Signals(oof, cells, find_oddities(frame, schema), shortcuts)
+    progress(0.98, "Looking at single cells and pairs of cells")
+    return Signals(oof, cells, find_oddities(frame, schema), find_pairs(frame, schema), shortcuts)

@@ -1,6 +1,6 @@
 """How odd does each cell look on its own: how far from the bulk of its column, how often repeated, how written?
 
-The bulk is measured by quartiles: a quarter of wrong values on one side moves it little.
+The bulk of a column is the shortest interval that holds half of its numbers, which many wrong values hardly move.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ DIGITS = re.compile(r"\d+")
 class Oddities:
     """One number per cell, float32 [N, F] each, and the bulk of each column.
 
-    distance: beyond the quartiles, in widths of the bulk, 0 inside and for other than numbers; share: of the rows that
+    distance: beyond the bulk, in its widths, 0 inside and for other than numbers; share: of the rows that
     hold just this value; crowd: how many times more rows hold it than a value nearby usually does, log, 0 where alone;
     form: −log of the share of cells written like this one (decimals, sign, case), nats; missing: 0 or 1.
-    low, high: float64 [F], the quartiles of each column (times in seconds); NaN for other than numbers.
+    low, high: float64 [F], the ends of the bulk (times in seconds); NaN for other than numbers.
     """
 
     distance: np.ndarray
@@ -43,8 +43,8 @@ def find_oddities(frame: pd.DataFrame, schema: Schema) -> Oddities:
     parts = [_column(frame[c.name], c) for c in schema.features]
     per_cell = [np.stack([p[k] for p in parts], 1).astype(np.float32) for k in range(5)]
     ends = [_numbers(frame[c.name], c) for c in schema.features]
-    quartiles = [np.nanquantile(v, [0.25, 0.75]) if np.isfinite(v).any() else [np.nan, np.nan] for v in ends]
-    return Oddities(*per_cell, *np.array(quartiles, np.float64).T)
+    bulks = [bulk(v[~np.isnan(v)])[:2] if np.isfinite(v).any() else (np.nan, np.nan) for v in ends]
+    return Oddities(*per_cell, *np.array(bulks, np.float64).T)
 
 
 def _numbers(series: pd.Series, column: Column) -> np.ndarray:

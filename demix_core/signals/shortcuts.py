@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from demix_core.columns import to_numeric
-from demix_core.signals.binning import Binned, bin_column, bin_target
+from demix_core.signals.binning import Binned, bin_column, bin_target, code_lift
 from demix_core.types import Column, ColumnKind, Schema
 
 COLUMN_BINS = 16
@@ -24,7 +24,6 @@ TARGET_BINS = 8
 WIDEST_TARGET = 4
 """A range of a numeric target spans at most this many of the TARGET_BINS bins."""
 
-SMOOTHING = 5.0
 PAIR_COLUMNS = 8
 PAIR_GAIN = 1.03
 """A rule over two columns must be stronger than one over either of them by this factor: simple rules first."""
@@ -140,15 +139,6 @@ def _look(frame: pd.DataFrame, schema: Schema) -> list[_Looked]:
 # ---- lifts -------------------------------------------------------------------------------------------------------
 
 
-def _lift(codes: np.ndarray, size: int, y: np.ndarray, classes: int) -> tuple[np.ndarray, float]:
-    """log p(y | code) − log p(y), leave-one-out, smoothed, float [N]; and its mean: mutual information, nats."""
-    counts = np.bincount(codes * classes + y, minlength=size * classes).reshape(size, classes).astype(float)
-    prior = (counts.sum(0) + 0.5) / (len(y) + 0.5 * classes)
-    joint, total = counts[codes, y] - 1, counts.sum(1)[codes] - 1
-    lift = np.log((joint + SMOOTHING * prior[y]) / (total + SMOOTHING)) - np.log(prior[y])
-    return lift, float(lift.mean())
-
-
 def _lifts(looked: list[_Looked], target: Binned) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(float [N, L], information [3], columns by how much they tell of the label)."""
     y = target.codes
@@ -156,7 +146,7 @@ def _lifts(looked: list[_Looked], target: Binned) -> tuple[np.ndarray, np.ndarra
     entropy = float(-(shares * np.log(shares + 1e-12)).sum())
     if not looked:
         return np.zeros((len(y), len(LIFTS))), np.array([0.0, 0.0, entropy]), np.array([], int)
-    both = [_lift(c.fine.codes, c.fine.size, y, target.size) for c in looked]
+    both = [code_lift(c.fine.codes, c.fine.size, y, target.size) for c in looked]
     lifts, told = np.stack([lift for lift, _ in both], 1), np.array([information for _, information in both])
     order = np.argsort(-told, kind="stable")
     pair, pair_told = _pair_lift([looked[j].coarse for j in order[:PAIR_COLUMNS]], y, target.size)
@@ -171,7 +161,7 @@ def _pair_lift(binned: list[Binned], y: np.ndarray, classes: int) -> tuple[np.nd
     """The lift of the pair of columns that tells most of the label."""
     best, most = np.zeros(len(y)), 0.0
     for a, b in combinations(binned, 2):
-        lift, information = _lift(a.codes * b.size + b.codes, a.size * b.size, y, classes)
+        lift, information = code_lift(a.codes * b.size + b.codes, a.size * b.size, y, classes)
         if information > most:
             best, most = lift, information
     return best, most
