@@ -253,7 +253,7 @@ def bench(
     """Measure something and print a table."""
     from demix_core import benchmark
 
-    known = [module.name for module in pkgutil.iter_modules(benchmark.__path__)]
+    known = [m.name for m in pkgutil.iter_modules(benchmark.__path__) if not m.name.startswith("_")]
     if name not in known:
         raise InputError(f"There is no benchmark called '{name}'; choose one of {', '.join(known)}.")
     given = {} if seed is None else {"seed": seed}

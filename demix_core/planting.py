@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 from sklearn.model_selection import train_test_split
 
-from demix_core.corruption import inject_all
+from demix_core.corruption import Corrupted, inject_all
 from demix_core.errors import InputError
 from demix_core.modalities.tabular import infer_schema
 from demix_core.settings import LoadSettings
@@ -29,6 +29,15 @@ class Planted:
     files: tuple[Path, ...]
 
 
+@dataclass(frozen=True)
+class Parts:
+    """A table split as in the paper, errors planted into train and validation by one plan; test stays clean."""
+
+    train: Corrupted
+    validation: Corrupted
+    test: pd.DataFrame
+
+
 def plant(
     source: Path, out: Path, settings: LoadSettings, protocol: str, alpha: float | None, seed: int, split: bool = False
 ) -> Planted:
@@ -41,31 +50,24 @@ def plant(
         raise InputError(f"--alpha is the share of clean rows and must lie between 0 and 1, not {alpha:g}.")
     table = TableFile.read(source)
     schema, _ = infer_schema(table.frame, settings)
-    train, validation, test = _parts(table.frame, schema, seed) if split else (table.frame, None, None)
-    parts = [part.reset_index(drop=True) for part in (train, validation) if part is not None]
-    made = inject_all(parts, schema, protocol, alpha, seed)
-    files: list[Path] = []
-    for part, path in zip(made, (out, _beside(out, f"validation{out.suffix}")), strict=False):
-        truth = path.with_suffix(".truth.csv")
-        write_frame(part.frame, path, table)
-        write_file(truth, lambda p, part=part: part.truth.to_csv(p, index=False))  # type: ignore[misc]
-        files += [path, truth]
-    if test is not None:
-        files.append(_beside(out, f"test{out.suffix}"))
-        write_frame(test, files[-1], table)
-    counts = {kind: int(made[0].truth[kind.value].sum()) for kind in ErrorType}
-    return Planted(len(made[0].frame), counts, tuple(files))
+    if not split:
+        made = inject_all([table.frame.reset_index(drop=True)], schema, protocol, alpha, seed)[0]
+        return _planted(made, _write(made, out, table))
+    parts = split_and_plant(table.frame, schema, protocol, alpha, seed)
+    files = _write(parts.train, out, table)
+    files += _write(parts.validation, _beside(out, f"validation{out.suffix}"), table)
+    files.append(_beside(out, f"test{out.suffix}"))
+    write_frame(parts.test, files[-1], table)
+    return _planted(parts.train, files)
 
 
-def _beside(out: Path, what: str) -> Path:
-    return out.with_name(f"{out.stem}.{what}")
-
-
-def _parts(frame: pd.DataFrame, schema: Schema, seed: int) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """(train, validation, test), stratified by class where every class has enough rows."""
+def split_and_plant(frame: pd.DataFrame, schema: Schema, protocol: str, alpha: float | None, seed: int) -> Parts:
+    """Test aside, then validation, stratified by class where every class has enough rows; then the errors."""
     rest, test = _split(frame, schema, TEST_SHARE, seed)
     train, validation = _split(rest, schema, VALIDATION_SHARE, seed)
-    return train, validation, test
+    parts = [part.reset_index(drop=True) for part in (train, validation)]
+    dirty, held = inject_all(parts, schema, protocol, alpha, seed)
+    return Parts(dirty, held, test.reset_index(drop=True))
 
 
 def _split(frame: pd.DataFrame, schema: Schema, share: float, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -73,6 +75,22 @@ def _split(frame: pd.DataFrame, schema: Schema, share: float, seed: int) -> tupl
     stratify = schema.task is Task.CLASSIFICATION and labels.value_counts().min() >= 2
     first, second = train_test_split(frame, test_size=share, random_state=seed, stratify=labels if stratify else None)
     return first, second
+
+
+def _planted(made: Corrupted, files: list[Path]) -> Planted:
+    counts = {kind: int(made.truth[kind.value].sum()) for kind in ErrorType}
+    return Planted(len(made.frame), counts, tuple(files))
+
+
+def _beside(out: Path, what: str) -> Path:
+    return out.with_name(f"{out.stem}.{what}")
+
+
+def _write(made: Corrupted, path: Path, like: TableFile) -> list[Path]:
+    truth = path.with_suffix(".truth.csv")
+    write_frame(made.frame, path, like)
+    write_file(truth, lambda p: made.truth.to_csv(p, index=False))
+    return [path, truth]
 
 
 def write_frame(frame: pd.DataFrame, path: Path, like: TableFile) -> None:

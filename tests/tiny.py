@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from demix_core.classifiers.set_transformer import SetTransformer, Shape, save_checkpoint
+from demix_core.classifiers.network import Dec, Shape, save_checkpoint
 from demix_core.projection import principal
 from demix_core.settings import DiagnoseSettings, FitSettings, MapSettings, Settings
 
@@ -30,8 +30,11 @@ def table(path: Path, n: int = 240, seed: int = 0) -> Path:
 def classifier(path: Path) -> Path:
     """An untrained DEC that reads two features and all channels."""
     torch.manual_seed(0)
-    shape = Shape(("oof_p", "oof_margin"), (0, 1, 2, 3, 4, 5), hidden=8, inducing=4, side_hidden=8, tokens=8)
-    network = SetTransformer(shape)
+    shape = Shape(
+        features=("oof_p", "oof_margin"), context=("mean:oof_p",), channels=(0, 1, 2, 3, 4, 5), hidden=8, inducing=4,
+        cell_hidden=8, side_hidden=8, tokens=8,
+    )  # fmt: skip
+    network = Dec(shape)
     with torch.no_grad():
         network.calibration[:, 0] = 4.0
         network.calibration[:, 1] = -1.0

@@ -7,7 +7,6 @@ rows are used here and nowhere else. Every method sees the same corrupted rows.
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,79 +17,72 @@ from scipy.stats import wilcoxon
 from sklearn.ensemble import IsolationForest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, f1_score
-from sklearn.model_selection import cross_val_predict, train_test_split
+from sklearn.model_selection import cross_val_predict
 from sklearn.tree import DecisionTreeClassifier
 
+from demix_core.benchmark._tables import load
 from demix_core.classifiers.detect import SHIPPED, Case, detect
-from demix_core.corruption import inject_all
-from demix_core.modalities.tabular import TabularEncoder, infer_schema
+from demix_core.modalities.tabular import TabularEncoder
 from demix_core.models.training import fit
-from demix_core.settings import LoadSettings, Settings
+from demix_core.planting import Parts, split_and_plant
+from demix_core.settings import Settings
 from demix_core.signals.base import compute
-from demix_core.types import Encoded, ErrorType, Schema, Task
+from demix_core.types import Encoded, ErrorType, Schema
 
 SEEDS = (2026, 2027, 2028, 2029, 2030)
-ADULT = SHIPPED.parent / "adult.parquet"
+TABLE, ALPHA, MODEL = "adult", 0.5, "mlp1"
+OURS = "DeMix"
 ABLATIONS = {
     "without influence, similarity kept": SHIPPED.parent / "ablations" / "no_influence.safetensors",
     "without any tokens": SHIPPED.parent / "ablations" / "no_tokens.safetensors",
 }
 
 
-def run(
-    *,
-    quick: bool = False,
-    seed: int = SEEDS[0],
-    data: Path = ADULT,
-    target: str = "income",
-    alpha: float = 0.5,
-    model: str = "mlp1",
-) -> dict[str, Any]:
+def run(*, quick: bool = False, seed: int = SEEDS[0]) -> dict[str, Any]:
     """All methods over five seeds (quick: one); figures are F1 per type at each method's own threshold."""
-    frame = pd.read_parquet(data) if data.suffix == ".parquet" else pd.read_csv(data)
-    frame = frame.drop(columns=[c for c in ("split",) if c in frame])
     seeds = [seed + i for i in range(1 if quick else len(SEEDS))]
-    rows = [r for s in seeds for r in _one_seed(frame, target, alpha, model, s)]
+    rows = [r for s in seeds for r in _one_seed(TABLE, ALPHA, MODEL, s)]
     every = pd.DataFrame(rows)
-    return {"table": _table(every), "significance": _significance(every), "runs": rows, "seeds": seeds, "alpha": alpha}
+    return {
+        "name": "detect", "table_name": TABLE, "protocol": "paper", "alpha": ALPHA, "model": MODEL, "seeds": seeds,
+        "table": _table(every), "significance": _significance(every), "runs": rows,
+    }  # fmt: skip
 
 
-def planted(
-    frame: pd.DataFrame, target: str, alpha: float, seed: int, protocol: str = "paper"
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, Schema]:
-    """(train, truth, validation, schema): 30 % put aside, 20 % of the rest validation, stratified; errors planted."""
-    schema, _ = infer_schema(frame, LoadSettings(target=target))
-    stratify = frame[target] if schema.task is Task.CLASSIFICATION else None
-    rest, _ = train_test_split(frame, test_size=0.3, random_state=seed, stratify=stratify)
-    stratify = rest[target] if schema.task is Task.CLASSIFICATION else None
-    train, validation = train_test_split(rest, test_size=0.2, random_state=seed, stratify=stratify)
-    parts = [p.reset_index(drop=True) for p in (train, validation)]
-    dirty, held = inject_all(parts, schema, protocol, alpha, seed)
-    return dirty.frame, dirty.truth, held.frame, schema
-
-
-def make_case(train: pd.DataFrame, validation: pd.DataFrame, schema: Schema, settings: Settings) -> Case:
+def make_case(parts: Parts, schema: Schema, settings: Settings) -> Case:
     """Encode, fit and compute signals: the stages before the DEC."""
+    train, validation = parts.train.frame, parts.validation.frame
     encoder = TabularEncoder.fit(train, schema)
     rows, held = encoder.transform(train), encoder.transform(validation)
     fitted = fit(rows, held, schema.task, encoder.n_outputs, settings.fit, settings.seed)
     return Case(train, schema, rows, held, fitted, compute(train, schema, settings.seed))
 
 
-def _one_seed(frame: pd.DataFrame, target: str, alpha: float, model: str, seed: int) -> list[dict[str, Any]]:
-    train, truth, validation, schema = planted(frame, target, alpha, seed)
+def _one_seed(name: str, alpha: float, model: str, seed: int) -> list[dict[str, Any]]:
+    frame, schema = load(name)
+    parts = split_and_plant(frame, schema, "paper", alpha, seed)
     settings = Settings(seed=seed, fit=replace(Settings().fit, model=model))
-    case = make_case(train, validation, schema, settings)
-    t = truth[[k.value for k in ErrorType]].to_numpy(bool)
+    case = make_case(parts, schema, settings)
+    truth = parts.train.truth[[k.value for k in ErrorType]].to_numpy(bool)
     rows = []
-    for name, checkpoint in {"DeMix": SHIPPED, **ABLATIONS}.items():
+    for method, checkpoint in {OURS: SHIPPED, **ABLATIONS}.items():
         if checkpoint.exists():
             chosen = replace(settings, diagnose=replace(settings.diagnose, classifier=str(checkpoint)))
             found = detect(case, chosen)
-            rows.append(_score(name, seed, t, found.probabilities, list(found.thresholds.values())))
-    rows.append(_peers(case, t, seed))
-    rows.append(_chance(t, seed))
+            rows.append(_score(method, seed, truth, found.probabilities, list(found.thresholds.values())))
+            rows[-1]["wrong cell named first"] = _localised(parts, schema, found.wrong)
+    rows.append(_peers(case, truth, seed))
+    rows.append(_chance(truth, seed))
     return rows
+
+
+def _localised(parts: Parts, schema: Schema, wrong: np.ndarray) -> float:
+    """Share of the rows with wrong cells whose most suspect cell is one of them."""
+    truth = parts.train.truth
+    columns = [set(text.split("|")) for text in truth["columns"]]
+    names = [c.name for c in schema.features]
+    guilty = np.flatnonzero(truth[ErrorType.FEATURE.value])
+    return float(np.mean([names[wrong[i].argmax()] in columns[i] for i in guilty]))
 
 
 def _score(name: str, seed: int, truth: np.ndarray, scores: np.ndarray, thresholds: list[float]) -> dict[str, Any]:
@@ -164,11 +156,11 @@ def _table(every: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _significance(every: pd.DataFrame) -> list[dict[str, Any]]:
     """DeMix against each other method, paired over seeds: mean difference, Wilcoxon p (five seeds: never below .06)."""
-    ours = every[every.method == "DeMix"].set_index("seed")["average F1"]
+    ours = every[every.method == OURS].set_index("seed")["average F1"]
     out = []
     for method, group in every.groupby("method", sort=False):
         other = group.set_index("seed")["average F1"]
-        if method == "DeMix" or len(other) < 2:
+        if method == OURS or len(other) < 2:
             continue
         difference = ours - other
         out.append(

@@ -162,9 +162,11 @@ def test_keys_are_silent_in_a_field_and_an_edit_is_typed(browser: Browser, addre
         left -= int((run.patches()["error_type"] == kind).sum())
         page.wait_for_selector(f'#queue_head[data-n="{left}"]', state="attached")
     assert decided(page) == 0
-    line = page.locator(".demix-queue tbody tr").nth(1)
-    patch = int(line.get_attribute("data-id") or -1)
-    line.click()
+    page.wait_for_function(
+        "[...document.querySelectorAll('.demix-queue tbody tr')].every(t => t.innerText.includes('Feature error'))"
+    )
+    patch = int(page.locator(".demix-queue tbody tr").nth(1).get_attribute("data-id") or -1)
+    page.locator(f'.demix-queue tbody tr[data-id="{patch}"]').click()
     page.wait_for_selector(f'#inspector[data-patch="{patch}"]', state="attached")
     page.keyboard.press("e")
     page.wait_for_function(
