@@ -26,6 +26,7 @@ class Benchmark:
 
 BENCHMARKS = {
     "adult": Benchmark("adult.parquet", "income"),
+    "bank": Benchmark("bank.parquet", "y"),
 }
 
 

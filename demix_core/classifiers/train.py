@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 from collections.abc import Sequence
@@ -96,8 +97,9 @@ def train_dec(folder: Path, out: Path, settings: TrainSettings, progress: Progre
     learned, held = gather(paths[:kept], shape), gather(paths[kept:], shape)
     network = learn(shape, learned, settings, lambda f, m: progress(0.5 + 0.5 * f, m))
     calibrate(network, held)
-    card = make_card(network, held, settings, len(paths) - kept)
     save_checkpoint(network, out)
+    card = make_card(network, held, settings, len(paths) - kept)
+    card["sha256"] = hashlib.sha256(out.read_bytes()).hexdigest()
     out.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
     return card
 
@@ -255,7 +257,7 @@ def make_card(network: Dec, held: Corpus, settings: TrainSettings, tables: int) 
             "rows_per_table": [SMALLEST, LARGEST],
             "rows_kept_per_table": ROWS_KEPT,
             "regression_share": REGRESSION_SHARE,
-            "corruption": "broad (LE and FE shares log-uniform in 1-30 %, SC minority 3-25 %)",
+            "corruption": "broad (LE, FE: 1-30 % of the rows, half log-uniform, half uniform; SC: 3-25 %, uniform)",
             "task_models": list(ARCHITECTURES),
         },
         "settings": {k: v for k, v in asdict(settings).items() if k != "workers"},

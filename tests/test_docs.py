@@ -1,0 +1,52 @@
+"""What the documents say can be run, and what they name is there."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from demix_core.cli import app
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = [
+    line.split("#")[0].strip()
+    for block in re.findall(r"```\n(.*?)```", README, re.DOTALL)
+    for line in block.splitlines()
+    if line.startswith("python -m demix_core ")
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_of_the_readme_are_understood(command: str) -> None:
+    words = shlex.split(command)[3:]
+    group = typer.main.get_command(app)
+    if words == ["--help"]:
+        return
+    found = group.commands[words[0]]  # type: ignore[attr-defined]
+    context = found.make_context(words[0], [w for w in words[1:] if w != "…"], resilient_parsing=False)
+    assert context.params
+
+
+def test_readme_names_commands_and_files_that_exist() -> None:
+    assert len(COMMANDS) >= 5 and "make run" in README and "make test" in README
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(re.findall(r"`make ([a-z]+)`", README)) <= set(targets)
+    for name in re.findall(r"\]\((?!#|http)([^)]+)\)", README):
+        assert (ROOT / name).exists(), name
+
+
+def test_every_requirement_is_pinned_and_says_what_it_is_for() -> None:
+    lines = [line for line in (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines() if line.strip()]
+    for line in lines:
+        if not line.startswith("#"):
+            assert re.fullmatch(r"[A-Za-z0-9_-]+==\S+\s+# \S.*", line), line
+
+
+def test_changelog_speaks_of_the_present_version() -> None:
+    version = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
+    assert version and f"## {version[1]}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
