@@ -35,7 +35,11 @@ def test_one_cell_changes_and_nothing_else(tmp_path, rows, delimiter, newline, e
     table.rewrite(out, {(row, "col b"): new})
     expected = [list(r) for r in rows]
     expected[row][1] = new
-    assert TableFile.read(out).frame.to_numpy().tolist() == expected
+    after = TableFile.read(out)
+    assert after.frame.to_numpy().tolist() == expected
+    for place, ((a, b), (c, d)) in enumerate(zip(table.records, after.records, strict=True)):
+        if place != row + 1:  # the header is the first record
+            assert table.text[a:b] == after.text[c:d]
 
 
 @pytest.mark.parametrize(

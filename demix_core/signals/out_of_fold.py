@@ -51,7 +51,7 @@ def out_of_fold(
     else:
         strong = _predictions(x, to_numeric(frame[schema.target]), seed, progress, should_stop)
     trees = [DecisionTreeClassifier(max_depth=d, min_samples_leaf=10, random_state=seed) for d in SHALLOW_DEPTHS]
-    filled = np.nan_to_num(x, nan=-1.0e9).astype(np.float32)
+    filled = np.clip(np.nan_to_num(x, nan=-1.0e9), -1e30, 1e30).astype(np.float32)  # 1e308 is no float32
     shallow = [_cross_fit(t, filled, y.codes, y.size, seed)[np.arange(len(x)), y.codes] for t in trees]
     return OutOfFold(strong.astype(np.float32), np.stack(shallow, 1).astype(np.float32))
 
