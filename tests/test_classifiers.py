@@ -216,7 +216,10 @@ def test_groups_can_be_left_out(tmp_path: Path) -> None:
     shape = make_shape(example, ("influence",))
     assert shape.features == ("f", "h", "run_x") and shape.context == ("mean:f",)
     assert 0 not in shape.channels
-    assert make_shape(example, ("influence", "similarity")).channels == ()
+    bare = make_shape(example, ("influence", "similarity"))
+    assert bare.channels == ()
+    paths = planted_corpus(tmp_path, 40)
+    learn(bare, gather(paths, bare), TrainSettings(epochs=1, batch=64), no_progress)
     assert make_shape(example, ("context",)).context == () and not make_shape(example, ("cells",)).cells
 
 

@@ -175,9 +175,10 @@ def _standardise(network: Dec, corpus: Corpus) -> None:
     samples = {
         "feature": corpus.features[:, ::every].reshape(-1, corpus.features.shape[2]),
         "context": corpus.context.reshape(-1, corpus.context.shape[2]),
-        "token": corpus.tokens[:, ::every, :8][..., channels].astype(np.float32).reshape(-1, len(channels)),
         "cell": corpus.cells[::every][corpus.present[::every]].astype(np.float32),
     }
+    if channels:
+        samples["token"] = corpus.tokens[:, ::every, :8][..., channels].astype(np.float32).reshape(-1, len(channels))
     for name, values in samples.items():
         if values.shape[1]:
             calm = np.clip(values, *np.quantile(values, [0.01, 0.99], axis=0))
