@@ -504,6 +504,18 @@ def test_influence_predicts_what_retraining_without_a_row_does():
     assert spearmanr(newton_influence(network, train, held_out), harm).statistic > 0.99
 
 
+def test_after_a_softmax_one_output_less_is_multiplied():
+    train, held_out = split(rows(60, 5, 3), 30)
+    network = build("mlp1", 5, 3)
+    *_, hidden, last = factorise(network, held_out.x, held_out.y, Task.CLASSIFICATION).layers
+    span = last.span()
+    assert span.shape == (2, 3)
+    torch.testing.assert_close(span @ span.T, torch.eye(2))
+    assert isinstance(hidden, LinearFactors) and isinstance(last, LinearFactors)
+    torch.testing.assert_close(last.deltas @ span.T @ span, last.deltas)
+    assert LinearFactors(last.inputs, torch.randn_like(last.deltas)).span() is None
+
+
 def test_the_benchmark_agrees_with_torch_func_and_counts_its_work(monkeypatch):
     monkeypatch.setattr(bench, "ADULT_ROWS", 640)
     monkeypatch.setattr(bench, "VALIDATION_ROWS", 48)

@@ -143,13 +143,17 @@ def _chance(truth: np.ndarray, seed: int) -> dict[str, Any]:
 
 
 def _table(every: pd.DataFrame) -> list[dict[str, Any]]:
-    """mean ± sd over seeds, a row per method."""
+    """The headline, mean ± sd over seeds, a row per method; every figure is in runs."""
+    heads = {
+        "label F1": "LE F1", "feature F1": "FE F1", "spurious F1": "SC F1",
+        "average F1": "mean F1", "average F1 told share": "told share", "average AP": "mean AP",
+    }  # fmt: skip
     rows = []
     for method, group in every.groupby("method", sort=False):
         row: dict[str, Any] = {"method": method}
-        for column in group.columns.drop(["method", "seed"]):
+        for column, head in heads.items():
             spread = group[column].std(ddof=1) if len(group) > 1 else 0.0
-            row[column] = f"{group[column].mean():.3f} ± {spread:.3f}"
+            row[head] = f"{group[column].mean():.3f} ±{spread:.3f}".replace("0.", ".")
         rows.append(row)
     return rows
 

@@ -23,6 +23,10 @@ from demix_core.types import Task
 
 _PRODUCT_COST = 96
 """What writing, reading and multiplying two tiles costs, in columns of a matrix product (measured on two cores)."""
+_SPAN_OUTPUTS = 64
+"""Layers with more outputs are not searched for a smaller span: only a softmax's is known beforehand (K - 1)."""
+_SPAN_ROUNDING = 1e-12
+"""Squared size, as a share of the largest, below which a direction is float32 rounding."""
 
 
 @dataclass
@@ -56,8 +60,11 @@ class LayerFactors(Protocol):
     def gradients(self) -> torch.Tensor:
         """The gradients themselves, [B, P]."""
 
-    def packed(self) -> LayerFactors:
-        """The same in the form whose products are fastest; depends on the layer alone, never on B or S."""
+    def span(self) -> torch.Tensor | None:
+        """Orthonormal rows [R, K] that hold every output gradient of these rows, if R < K; else None."""
+
+    def packed(self, span: torch.Tensor | None) -> LayerFactors:
+        """The same in the form whose products with rows within span are fastest; never depends on B or S."""
 
     def multiply(self, other: LayerFactors, out: torch.Tensor, scratch: Scratch, add: bool) -> None:
         """out [B, M] = (or, with add, +=) inner products with the M rows of other."""
@@ -93,9 +100,19 @@ class LinearFactors:
     def gradients(self) -> torch.Tensor:
         return torch.einsum("bsk,bsd->bkd", self.deltas, self.inputs).flatten(1)
 
-    def packed(self) -> LayerFactors:
-        d, k = self.inputs.shape[2], self.deltas.shape[2]
-        return DenseFactors(self.gradients()) if d * k <= d + k + _PRODUCT_COST else self
+    def span(self) -> torch.Tensor | None:
+        k = self.deltas.shape[2]
+        if not 1 < k <= _SPAN_OUTPUTS:
+            return None
+        deltas = self.deltas.flatten(0, 1).double()
+        sizes, axes = torch.linalg.eigh(deltas.T @ deltas)
+        kept = sizes > _SPAN_ROUNDING * sizes[-1]
+        return None if kept.all() else axes[:, kept].T.to(self.deltas.dtype)
+
+    def packed(self, span: torch.Tensor | None) -> LayerFactors:
+        short = self if span is None else LinearFactors(self.inputs, self.deltas @ span.T)
+        d, k = short.inputs.shape[2], short.deltas.shape[2]
+        return DenseFactors(short.gradients()) if d * k <= d + k + _PRODUCT_COST else short
 
     def multiply(self, other: LayerFactors, out: torch.Tensor, scratch: Scratch, add: bool) -> None:
         assert isinstance(other, LinearFactors)
@@ -141,7 +158,10 @@ class DenseFactors:
     def gradients(self) -> torch.Tensor:
         return self.rows
 
-    def packed(self) -> LayerFactors:
+    def span(self) -> torch.Tensor | None:
+        return None
+
+    def packed(self, span: torch.Tensor | None) -> LayerFactors:
         return self
 
     def multiply(self, other: LayerFactors, out: torch.Tensor, scratch: Scratch, add: bool) -> None:

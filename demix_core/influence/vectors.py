@@ -202,7 +202,9 @@ class _Against:
         self.cosine, self.parts = kernel == "cosine", parts
         norms = reference.norms
         scale = _inverse(norms) if self.cosine else torch.ones_like(norms)
-        self.layers = [layer.scaled(-scale).packed() for layer in reference.layers]
+        # <g, h> sees of g only what lies in the span of the h: after a softmax that is one dimension less.
+        self.spans = [layer.span() for layer in reference.layers]
+        self.layers = [layer.scaled(-scale).packed(s) for layer, s in zip(reference.layers, self.spans, strict=True)]
         self.last = self._part_scale(reference.layers[-1], norms)
         self.first = self._part_scale(reference.layers[0], norms)
         self.rows = len(norms)
@@ -220,7 +222,7 @@ class _Against:
         """All products of one block of rows."""
         norms = _total(layers).sqrt()
         scale = _inverse(norms) if self.cosine else torch.ones_like(norms)
-        scaled = [layer.scaled(scale).packed() for layer in layers]
+        scaled = [layer.scaled(scale).packed(span) for layer, span in zip(layers, self.spans, strict=True)]
         last_scale, first_scale = self._part_scale(layers[-1], norms), self._part_scale(layers[0], norms)
         like = next(iter(layers[0].tensors().values()))
         width = self.rows if self.parts else 0
