@@ -505,7 +505,7 @@ def test_influence_predicts_what_retraining_without_a_row_does():
 
 
 def test_after_a_softmax_one_output_less_is_multiplied():
-    train, held_out = split(rows(60, 5, 3), 30)
+    _, held_out = split(rows(60, 5, 3), 30)
     network = build("mlp1", 5, 3)
     *_, hidden, last = factorise(network, held_out.x, held_out.y, Task.CLASSIFICATION).layers
     span = last.span()
