@@ -12,7 +12,7 @@ from dashboard.services import Option, Preview
 from dashboard.state import State
 from demix_core.types import ColumnKind, Task
 
-SOURCES = ("Example", "Upload", "Path")
+SOURCES = ("Upload", "Path", "Example")
 SECTION_NAMES = {
     "fit": "Task model",
     "influence": "Influence",
@@ -28,7 +28,7 @@ SECTION_NAMES = {
 def source(state: State) -> None:
     """Where the table comes from: the shipped example, an upload, a path."""
     example = services.example_file()
-    choices = SOURCES if example is not None else SOURCES[1:]
+    choices = SOURCES if example is not None else SOURCES[:-1]
     way = st.segmented_control(
         "Where is the table?", choices, default=_first_source(state, choices), required=True, key="w_source"
     )
