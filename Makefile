@@ -50,7 +50,7 @@ dec: $(STAMP)
 .PHONY: example
 example: $(STAMP)
 	rm -rf assets/example
-	$(BIN)/python -m demix_core inject assets/benchmark/bank.parquet --target y --alpha 0.9 --seed 396 -o assets/example/bank.csv
+	$(BIN)/python -m demix_core inject assets/benchmark/bank.parquet --target y --alpha 0.9 --seed 38 -o assets/example/bank.csv
 	$(BIN)/python -m demix_core diagnose assets/example/bank.csv --target y --out assets/example/run
 	rm -f assets/example/run/lock assets/example/run/request.json assets/example/run/worker.log
 
