@@ -123,10 +123,10 @@ class TestFit:
         assert row_losses(fitted.network, other, CLASSES).mean() == pytest.approx(fitted.validation_loss, rel=1e-5)
 
     def test_losses_are_those_of_the_training_forward_pass_in_row_order(self):
-        data = toy(50, 2)
-        fitted = fit(data, toy(20, 2, 1), CLASSES, 2, quick(epochs=2, batch_size=50), seed=4)
+        data = toy(30, 2)
+        fitted = fit(data, toy(20, 2, 1), CLASSES, 2, quick(epochs=2, batch_size=30), seed=4)
         start = build("linear", 4, 2, seed=4)
-        assert fitted.losses.shape == (2, 50) and fitted.losses.dtype == np.float32
+        assert fitted.losses.shape == (2, 30) and fitted.losses.dtype == np.float32
         np.testing.assert_allclose(fitted.losses[0], row_losses(start, data, CLASSES), rtol=1e-5)
 
     def test_every_row_is_visited_in_every_epoch_when_batches_do_not_divide(self):
