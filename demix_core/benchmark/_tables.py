@@ -27,6 +27,10 @@ class Benchmark:
 BENCHMARKS = {
     "adult": Benchmark("adult.parquet", "income"),
     "bank": Benchmark("bank.parquet", "y"),
+    "credit": Benchmark("credit.parquet", "default_payment_next_month", ("ID",)),
+    "covertype": Benchmark("covertype.parquet", "Cover_Type", ("Id",)),
+    "bike": Benchmark("bike.parquet", "cnt", ("instant", "dteday", "casual", "registered")),
+    "air": Benchmark("air.parquet", "C6H6(GT)"),
 }
 
 

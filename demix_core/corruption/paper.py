@@ -69,7 +69,7 @@ PUBLISHED_RULES: tuple[tuple[Condition, tuple[tuple[Condition, ...], ...]], ...]
     ),
     (_is("Cover_Type", "4"), ((_is("Wilderness_Area4", "1"),), (_between("Elevation", 0, 2500),))),
     (_between("cnt", 600, 1000), ((_is("season", "1"),), (_is("mnth", "12", "1", "2"),))),
-    (_between("C6H6(GT)", 15, 100), ((_between("T", 30, 60),), (_between("RH", 0.8, 1),))),
+    (_between("C6H6(GT)", 15, 100), ((_between("T", 30, 60),), (_between("RH", 80, 100),))),
 )
 
 
