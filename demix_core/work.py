@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from demix_core.classifiers.detect import Case, Detection, detect
+from demix_core.classifiers.thresholds import Estimate, Trust
 from demix_core.columns import to_text
 from demix_core.influence.vectors import load_factors, save_factors
 from demix_core.modalities.base import load as load_dataset
@@ -148,12 +149,16 @@ class Work:
         """As the detect stage left it."""
         run = self.run
         arrays = {name: run.array(f"detection/{name}.npy") for name in DETECTION_ARRAYS}
-        thresholds = {ErrorType(k): v for k, v in run.json("detection/detection.json")["thresholds"].items()}
+        found = run.json("detection/detection.json")
+        estimates = {
+            ErrorType(k): Trust(**{name: Estimate(**e) for name, e in v.items()}) for k, v in found["trust"].items()
+        }
         return Detection(
             embedding=run.array("embedding.npy"),
             typical=run.array("typical.npy"),
             factors=load_factors(run / "factors.safetensors"),
-            thresholds=thresholds,
+            thresholds={ErrorType(k): v for k, v in found["thresholds"].items()},
+            trust=estimates,
             **arrays,
         )
 
@@ -300,4 +305,8 @@ def retire_decisions(run: Run, patches: pd.DataFrame) -> None:
 def _save_detection(folder: Path, found: Detection) -> None:
     for name in DETECTION_ARRAYS:
         np.save(folder / f"{name}.npy", getattr(found, name), allow_pickle=False)
-    write_json(folder / "detection.json", {"thresholds": {k.value: float(v) for k, v in found.thresholds.items()}})
+    thresholds = {k.value: float(v) for k, v in found.thresholds.items()}
+    write_json(
+        folder / "detection.json",
+        {"thresholds": thresholds, "trust": {k.value: asdict(v) for k, v in found.trust.items()}},
+    )

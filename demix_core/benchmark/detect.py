@@ -23,6 +23,7 @@ from sklearn.metrics import average_precision_score, f1_score
 from demix_core.benchmark._peers import PEERS, Finding
 from demix_core.benchmark._tables import BENCHMARKS, load
 from demix_core.classifiers.detect import SHIPPED, Case, detect
+from demix_core.classifiers.thresholds import Trust
 from demix_core.modalities.tabular import TabularEncoder
 from demix_core.models.training import fit
 from demix_core.planting import Parts, split_and_plant
@@ -55,6 +56,7 @@ def run(*, quick: bool = False, seed: int = SEEDS[0]) -> dict[str, Any]:
         "name": "detect", "tables": tables, "conditions": conditions, "model": MODEL, "seeds": seeds,
         "table": [line for c in conditions for line in _table(_of(every, *c), f"{c[0]} {c[1]:g}")],
         "by_table": [line for c in conditions for line in _by_table(_of(every, *c), f"{c[0]} {c[1]:g}")],
+        "trust": [line for c in conditions for line in _trust_table(_of(every, *c), f"{c[0]} {c[1]:g}")],
         "peers": [line for c in conditions for line in _peers_table(_of(every, *c), f"{c[0]} {c[1]:g}")],
         "significance": _significance(every, conditions), "runs": every.round(4).to_dict("records"),
     }  # fmt: skip
@@ -94,12 +96,24 @@ def _one(job: tuple[str, str, float, int]) -> list[dict[str, Any]]:
         flags = found.probabilities >= np.array(list(found.thresholds.values()))
         for k, kind in enumerate(ErrorType):
             rows.append(_score(method, kind, truth, Finding(found.probabilities[:, k], flags[:, k])))
+            rows[-1] |= _trust(truth[:, k], flags[:, k], found.trust[kind])
             if kind is ErrorType.FEATURE:
                 rows[-1]["wrong cell named first"] = _localised(parts, schema, found.wrong)
     for kind, peers in PEERS.items():
         rows += [_score(peer, kind, truth, find(case, seed)) for peer, find in peers.items()]
         rows.append(_score(FLAG_ALL, kind, truth, Finding(np.full(len(truth), 0.5), np.ones(len(truth), bool))))
     return [{"table": name, "protocol": protocol, "alpha": alpha, "seed": seed} | row for row in rows]
+
+
+def _trust(y: np.ndarray, flags: np.ndarray, told: Trust) -> dict[str, Any]:
+    """What was estimated without the truth, what is true, and whether the interval holds it."""
+    row: dict[str, Any] = {}
+    for name, estimate, true in (("wrong", told.wrong, y.mean()), ("right", told.right, y[flags].mean())):
+        row |= {
+            f"{name} estimated": estimate.value, f"{name} truly": true,
+            f"{name} covered": float(estimate.low <= true <= estimate.high),
+        }  # fmt: skip
+    return row
 
 
 def _localised(parts: Parts, schema: Schema, wrong: np.ndarray) -> float:
@@ -190,6 +204,19 @@ def _by_table(runs: pd.DataFrame, condition: str) -> list[dict[str, Any]]:
         {"corruption": condition, "table": name, **wide.loc[name].to_dict(), "wrong cell named first": cells[name]}
         for name in cells.index.astype(str)
     ]
+
+
+def _trust_table(runs: pd.DataFrame, condition: str) -> list[dict[str, Any]]:
+    """Ours per type: estimated and true share of wrong rows and of right flags, how far off, how often covered."""
+    lines = []
+    for kind, of in runs[runs.method == OURS].groupby("kind", sort=False):
+        line: dict[str, Any] = {"corruption": condition, "kind": kind}
+        for name in ("wrong", "right"):
+            line |= {f"{name} {word}": round(float(of[f"{name} {word}"].mean()), 3) for word in ("estimated", "truly")}
+            off = (of[f"{name} estimated"] - of[f"{name} truly"]).abs().mean()
+            line |= {f"{name} off by": round(float(off), 3), f"{name} covered": float(of[f"{name} covered"].mean())}
+        lines.append(line)
+    return lines
 
 
 def _peers_table(runs: pd.DataFrame, condition: str) -> list[dict[str, Any]]:

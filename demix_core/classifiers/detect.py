@@ -18,7 +18,7 @@ from demix_core.classifiers.cell_features import CellFeatures, cell_features
 from demix_core.classifiers.environment import Environment, make_environment, subset
 from demix_core.classifiers.features import Features, join, side_features, with_ranks
 from demix_core.classifiers.network import Dec, Rows, load_checkpoint
-from demix_core.classifiers.thresholds import expected_f1_threshold, shift_to_share
+from demix_core.classifiers.thresholds import Trust, expected_f1_threshold, shift_to_share, trust
 from demix_core.errors import Cancelled
 from demix_core.influence.vectors import Factors, factorise, stream
 from demix_core.models.training import predict, row_losses
@@ -49,7 +49,7 @@ class Detection:
     """What the diagnosis stage hands on, for N training rows and the M validation rows influence was measured on.
 
     probabilities float32 [N, 3] in the order of ErrorType; wrong float32 [N, F]: P(cell wrong) of each feature cell;
-    embedding float32 [N, 64]; thresholds per type;
+    embedding float32 [N, 64]; thresholds per type; trust: estimated shares per type, with intervals;
     harm float32 [N]: mean Φ over the validation rows (> 0 harms on the whole); grad_norm, loss float32 [N];
     factors: of the M rows; validation_rows int64 [M] positions in the validation set; typical float32 [K, 2, 101]:
     for each class the median sorted influences on validation rows of the same class and of others (regression: K = 1,
@@ -60,6 +60,7 @@ class Detection:
     wrong: np.ndarray
     embedding: np.ndarray
     thresholds: dict[ErrorType, float]
+    trust: dict[ErrorType, Trust]
     harm: np.ndarray
     grad_norm: np.ndarray
     loss: np.ndarray
@@ -103,7 +104,9 @@ def detect(
     if share > 0:
         p = shift_to_share(p, share).astype(np.float32)
     thresholds = {kind: expected_f1_threshold(p[:, k]) for k, kind in enumerate(ErrorType)}
-    return Detection(p, wrong, embedding, thresholds, harm, norm, loss, predictions, factors, order, typical)
+    kinds = list(ErrorType)
+    told = {kind: trust(p[:, k], thresholds[kind], dec.trust[k].numpy()) for k, kind in enumerate(kinds)}
+    return Detection(p, wrong, embedding, thresholds, told, harm, norm, loss, predictions, factors, order, typical)
 
 
 def _part(progress: Progress, start: float, stop: float) -> Progress:

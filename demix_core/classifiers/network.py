@@ -24,7 +24,7 @@ from demix_core.classifiers.set_transformer import SetTransformer
 from demix_core.errors import InputError
 from demix_core.types import ErrorType
 
-VERSION = 2
+VERSION = 3
 CLIP = 5.0
 """Standardised inputs are clipped here: a wild value says 'wild', not how wild."""
 
@@ -108,6 +108,7 @@ class Dec(nn.Module):
     cell_mean: torch.Tensor
     cell_sd: torch.Tensor
     calibration: torch.Tensor
+    trust: torch.Tensor
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -120,6 +121,7 @@ class Dec(nn.Module):
             self.register_buffer(f"{name}_mean", torch.zeros(size))
             self.register_buffer(f"{name}_sd", torch.ones(size))
         self.register_buffer("calibration", torch.tensor([[1.0, 0.0]] * len(ErrorType)))
+        self.register_buffer("trust", torch.tensor([[[-1.0, 1.0]] * 2] * len(ErrorType)))  # thresholds.trust: errors
         width = shape.side_hidden
         if shape.channels:
             self.token_encoder = SetTransformer(

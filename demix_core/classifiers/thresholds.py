@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.optimize import brentq
 
@@ -18,6 +20,42 @@ def expected_f1_threshold(p: np.ndarray) -> float:
     flagged = np.arange(1, len(ordered) + 1)
     expected = 2 * ordered.cumsum() / (flagged + ordered.sum())
     return float(max(ordered[expected.argmax()], 1e-9))
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A share in [0, 1] that can't be counted without the truth, with its 90 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Trust:
+    """What can be said of one error type without the truth.
+
+    wrong: share of rows that have it; right: share of the flagged rows that have it (0 without flagged rows).
+    """
+
+    wrong: Estimate
+    right: Estimate
+
+
+def trust(p: np.ndarray, threshold: float, errors: np.ndarray) -> Trust:
+    """Estimates from calibrated probabilities p [N] of one type: their mean over all rows, and over those flagged.
+
+    errors float [2, 2]: the 5 % and 95 % quantiles of (truth − estimate) on kept-out tables, for the share that is
+    wrong and the share of flags that are right.
+    """
+    flagged = p[p >= threshold]
+    right = float(flagged.mean()) if len(flagged) else 0.0
+    return Trust(_estimate(float(p.mean()), errors[0]), _estimate(right, errors[1]))
+
+
+def _estimate(value: float, errors: np.ndarray) -> Estimate:
+    low, high = (float(np.clip(value + e, 0, 1)) for e in errors)
+    return Estimate(value, low, high)
 
 
 def shift_to_share(p: np.ndarray, share: float) -> np.ndarray:
