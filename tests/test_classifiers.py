@@ -19,8 +19,16 @@ from demix_core.classifiers.corpus import Example, draw_example, load_example, s
 from demix_core.classifiers.features import Features, context, set_statistics, with_ranks
 from demix_core.classifiers.network import Dec, Rows, Shape, load_checkpoint, save_checkpoint
 from demix_core.classifiers.objective import cell_bce, centroid_spread, focal_bce, info_nce
-from demix_core.classifiers.thresholds import expected_f1_threshold, shift_to_share
-from demix_core.classifiers.train import TrainSettings, calibrate, gather, learn, make_shape, raw_logits
+from demix_core.classifiers.thresholds import expected_f1_threshold, shift_to_share, trust
+from demix_core.classifiers.train import (
+    TrainSettings,
+    calibrate,
+    gather,
+    learn,
+    make_shape,
+    measure_trust,
+    raw_logits,
+)
 from demix_core.errors import InputError
 from demix_core.types import no_progress
 
@@ -167,6 +175,14 @@ def test_told_share_is_met_and_order_kept(share: float, seed: int) -> None:
     assert (np.argsort(moved[:, 0]) == np.argsort(p[:, 0])).all()
 
 
+def test_estimates_are_means_moved_by_what_was_seen_on_kept_out_tables() -> None:
+    p = np.array([0.9, 0.7, 0.2, 0.2])
+    told = trust(p, 0.7, np.array([[-0.1, 0.2], [-0.3, 0.4]]))
+    assert (told.wrong.value, told.wrong.low, told.wrong.high) == pytest.approx((0.5, 0.4, 0.7))
+    assert (told.right.value, told.right.low, told.right.high) == pytest.approx((0.8, 0.5, 1.0))
+    assert trust(p, 0.95, np.zeros((2, 2))).right.value == 0
+
+
 def planted_corpus(folder: Path, rows: int = 400) -> list[Path]:
     """LE shows in a feature, FE in a cell, SC in a token channel."""
     rng = np.random.default_rng(0)
@@ -203,6 +219,8 @@ def test_it_learns_from_features_cells_and_tokens_and_survives_the_disk(tmp_path
     assert all(roc_auc_score(held.truth[:, k], logits[:, k]) > 0.85 for k in range(3))
     p = torch.sigmoid(torch.from_numpy(logits) * network.calibration[:, 0] + network.calibration[:, 1])
     assert p.mean(0).numpy() == pytest.approx(held.truth.mean(0), abs=0.03)
+    measure_trust(network, held)
+    assert (network.trust[:, :, 0] <= network.trust[:, :, 1]).all() and network.trust.abs().max() < 0.3
     wrong = network.embed(held.rows(0, np.arange(len(held)), slice(24)))[1].detach().numpy()
     guilty = held.truth[:, 1] > 0.5
     assert held.wrong[guilty, wrong[guilty].argmax(1)].mean() > 0.9

@@ -91,6 +91,9 @@ def test_diagnosis_speaks_of_every_training_row_in_the_named_columns(made) -> No
         p = diagnosis[kind.probability_column]
         assert p.between(0, 1).all()
         assert (diagnosis[kind.value] == (p >= thresholds[kind.value])).all()
+        told = run.summary()["estimated"][kind.value]
+        assert told["wrong"]["value"] == pytest.approx(p.mean(), abs=1e-5)
+        assert told["right"]["value"] == pytest.approx(p[diagnosis[kind.value]].mean(), abs=1e-5)
     assert diagnosis[["x", "y"]].notna().all().all()
     assert len(run.validation()) == run.array("typical.npy").shape[0] * 24 == 48
 
