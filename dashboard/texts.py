@@ -149,5 +149,5 @@ def of_them_right(estimates: dict[ErrorType, dict[str, float]]) -> str:
     lines = []
     for kind, estimate in estimates.items():
         value, low, high = (round(100 * estimate[k]) for k in ("value", "low", "high"))
-        lines.append(f"{TYPE_NAMES[kind]}: about {value} % right ({low}–{high} %)")
+        lines.append(f"{kind.short.capitalize()}: ~{value} % right ({low}–{high})")
     return "  \n".join(lines)
