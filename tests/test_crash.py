@@ -109,6 +109,18 @@ def check_what_is_left(run: Run) -> None:
                 reader(output)
 
 
+def stages_of(run: Run) -> int:
+    """How many stages the run has finished."""
+    return len(run.manifest().stages) if (run / "manifest.json").exists() else 0
+
+
+def wait_for_stages(run: Run, count: int, patience: float) -> None:
+    """Until the run has finished so many stages, or patience (seconds) runs out."""
+    until = time.monotonic() + patience
+    while stages_of(run) < count and time.monotonic() < until:
+        time.sleep(0.005)
+
+
 def test_job_killed_at_random_moments_resumes_to_the_same_results(start, tmp_path: Path) -> None:
     table, dec = tiny.table(tmp_path / "t.csv", n=400), tiny.classifier(tmp_path / "dec.safetensors")
     start(table, tmp_path / "first", dec)[1]()
@@ -122,12 +134,16 @@ def test_job_killed_at_random_moments_resumes_to_the_same_results(start, tmp_pat
     while killed < KILLS:
         run = Run(tmp_path / f"run{completed}")
         pid, wait = start(table, run.path, dec)
-        time.sleep(chance.uniform(0.0, 0.7 * usual))
+        if killed % 6 in (1, 2, 3):  # some kills soon after a stage's end, so that all stages are hit on any machine
+            wait_for_stages(run, killed % 6, patience=5 * usual)
+            time.sleep(chance.uniform(0.0, 0.1 * usual))
+        else:
+            time.sleep(chance.uniform(0.0, 0.7 * usual))
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
         wait()
         check_what_is_left(run)
-        stages = len(run.manifest().stages) if (run / "manifest.json").exists() else 0
+        stages = stages_of(run)
         if (run / "status.json").exists() and run.status().state is JobState.DONE:
             completed += 1
         else:
