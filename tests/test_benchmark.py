@@ -21,7 +21,7 @@ def test_holm_by_hand() -> None:
 
 @pytest.fixture(scope="module", params=["bank", "air"])
 def planted(request: pytest.FixtureRequest) -> tuple[Case, Parts]:
-    """A twentieth to a fifth of a table, with the paper's errors; one classification, one regression."""
+    """1,500 rows of a table, with the paper's errors; one classification, one regression."""
     frame, schema = load(request.param)
     parts = split_and_plant(frame.sample(1500, random_state=0).reset_index(drop=True), schema, "paper", 0.5, 1)
     return make_case(parts, schema, Settings()), parts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 import typer.main
 
+from dashboard import texts
+from demix_core.benchmark.detect import OURS
 from demix_core.cli import app
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,6 +41,18 @@ def test_readme_names_commands_and_files_that_exist() -> None:
     assert set(re.findall(r"`make ([a-z]+)`", README)) <= set(targets)
     for name in re.findall(r"\]\((?!#|http)([^)]+)\)", README):
         assert (ROOT / name).exists(), name
+
+
+def test_figures_of_the_readme_and_the_screen_are_the_benchmarks() -> None:
+    found = json.loads((ROOT / "assets" / "benchmark" / "detect.json").read_text(encoding="utf-8"))
+    for line in found["table"]:
+        if line["method"] == OURS:
+            row = " | ".join(line[head].replace("±", "± ") for head in ("LE F1", "FE F1", "SC F1"))
+            assert f"| {row} | **{line['mean F1'].replace('±', '± ')}** |" in README, line["corruption"]
+    runs = found["runs"]
+    covered = [c for m, c in zip(runs["method"], runs["right covered"], strict=True) if m == OURS]
+    assert f"{100 * sum(covered) / len(covered):.0f} % of the runs on real tables" in texts.RIGHT_HELP
+    assert f"held the truth in {100 * sum(covered) / len(covered):.0f} % of these runs" in README
 
 
 def test_every_requirement_is_pinned_and_says_what_it_is_for() -> None:

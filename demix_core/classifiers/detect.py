@@ -104,8 +104,7 @@ def detect(
     if share > 0:
         p = shift_to_share(p, share).astype(np.float32)
     thresholds = {kind: expected_f1_threshold(p[:, k]) for k, kind in enumerate(ErrorType)}
-    kinds = list(ErrorType)
-    told = {kind: trust(p[:, k], thresholds[kind], dec.trust[k].numpy()) for k, kind in enumerate(kinds)}
+    told = {kind: trust(p[:, k], thresholds[kind], dec.trust[k].numpy()) for k, kind in enumerate(ErrorType)}
     return Detection(p, wrong, embedding, thresholds, told, harm, norm, loss, predictions, factors, order, typical)
 
 
