@@ -136,18 +136,3 @@ def time_left(seconds: float | None) -> str:
     if seconds is None or seconds < 0:
         return ""
     return f"about {seconds:.0f} s left" if seconds < 90 else f"about {seconds / 60:.0f} min left"
-
-
-RIGHT_HELP = (
-    "The mean calibrated probability of the flagged rows. The range held for 90 % of the synthetic tables that were "
-    "kept out of training, and for 69 % of the runs on real tables in the benchmark: a hint, no promise."
-)
-
-
-def of_them_right(estimates: dict[ErrorType, dict[str, float]]) -> str:
-    """About how many of the flags of each type are right, a line each."""
-    lines = []
-    for kind, estimate in estimates.items():
-        value, low, high = (round(100 * estimate[k]) for k in ("value", "low", "high"))
-        lines.append(f"{kind.short.capitalize()}: ~{value} % right ({low}–{high})")
-    return "  \n".join(lines)

@@ -97,8 +97,6 @@ def filter_form(state: State, book: Book) -> None:
             on_change=copy,
             format_func=texts.TYPE_NAMES.__getitem__,
         )
-        if estimates := services.right(book.name):
-            st.caption(texts.of_them_right(estimates), help=texts.RIGHT_HELP)
         st.pills("Decision", STATES, selection_mode="multi", default=f.states, key="f_states", on_change=copy)
         st.slider("Confidence at least", 0.0, 1.0, f.least, 0.01, key="f_least", on_change=copy)
         st.text_input(

@@ -85,13 +85,8 @@ def diagnosis(run: Run, scores: Sequence[Score], json_wanted: bool) -> None:
         as_json({"run": str(run.path), **summary, **({"scores": [asdict(s) for s in scores]} if scores else {})})
         return
     thresholds = summary["thresholds"]
-    estimated = summary["estimated"]
-    rows = [
-        [TYPE_WORDS[k], summary["counts"][k.value], thresholds[k.value], percent(estimated[k.value]["right"])]
-        for k in ErrorType
-    ]
-    title = f"{summary['rows']:,} rows, {summary['flagged_rows']:,} flagged"
-    table(title, ["error type", "flagged", "threshold", "of them right, about"], rows)
+    rows = [[TYPE_WORDS[k], summary["counts"][k.value], thresholds[k.value]] for k in ErrorType]
+    table(f"{summary['rows']:,} rows, {summary['flagged_rows']:,} flagged", ["error type", "rows", "threshold"], rows)
     costs = [[name, s["seconds"], s["peak_mb"]] for name, s in summary["stages"].items()]
     costs.append(["all", summary["seconds"], summary["peak_mb"]])
     table("Cost", ["stage", "seconds", "peak MB"], costs)
@@ -102,12 +97,6 @@ def diagnosis(run: Run, scores: Sequence[Score], json_wanted: bool) -> None:
     for note in summary["notes"]:
         say(note)
     Console(soft_wrap=True).print(f"Run folder: {escape(str(run.path))}")
-
-
-def percent(estimate: dict[str, float]) -> str:
-    """An Estimate in words: '74 % (61–88 %)'."""
-    value, low, high = (round(100 * estimate[k]) for k in ("value", "low", "high"))
-    return f"{value} % ({low}–{high} %)"
 
 
 def explanation(found: Explanation, explainer: Explainer, json_wanted: bool) -> None:

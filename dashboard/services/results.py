@@ -67,12 +67,6 @@ def thresholds(name: str) -> dict[ErrorType, float]:
     return {t: float(found[t.value]) for t in ErrorType if isinstance(found.get(t.value), int | float)}
 
 
-def right(name: str) -> dict[ErrorType, dict[str, float]]:
-    """Of each type, what share of its flags is probably right: value, low and high; empty in runs without it."""
-    found = Run(run_path(name)).summary().get("estimated", {})
-    return {t: found[t.value]["right"] for t in ErrorType if t.value in found}
-
-
 # ---- decisions ---------------------------------------------------------------------------------------------------
 
 

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import deciding, services, texts
+from dashboard import deciding, services
 from dashboard.state import DataChoice
-from demix_core.types import ErrorType
 from tests.dashboard import fake_run
 
 PAGES = ("data", "diagnose", "review", "export")
@@ -227,8 +226,3 @@ def test_the_queue_turns_its_page_with_the_current_line(
     assert state.page == 2
     order = deciding.queue_of(state, services.book("fake"), services.codes("fake"))
     assert services.book("fake").patch_at[state.patch] == order[4]
-
-
-def test_how_many_flags_are_right_is_said_in_words() -> None:
-    told = {ErrorType.LABEL: {"value": 0.574, "low": 0.2, "high": 0.92}}
-    assert texts.of_them_right(told) == "Label: ~57 % right (20–92)"
