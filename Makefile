@@ -37,10 +37,10 @@ browser:
 	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
 	|| { echo "Chromium is missing and could not be installed: install the package 'chromium', then run 'make test' again."; exit 1; }
 
-# The shipped error classifier and its two ablations, with their cards. The corpus is drawn once (about 40 minutes on
+# The shipped error classifier and its two ablations, with their cards. The corpus is drawn once (about 80 minutes on
 # two cores) and kept in .cache/corpus; each training takes about a quarter of an hour.
 .PHONY: dec
-TRAIN := -m demix_core train-dec --corpus .cache/corpus --tables 2400 --epochs 2
+TRAIN := -m demix_core train-dec --corpus .cache/corpus --tables 4200 --epochs 2
 dec: $(STAMP)
 	$(BIN)/python $(TRAIN) -o assets/dec.safetensors
 	$(BIN)/python $(TRAIN) --without influence -o assets/ablations/no_influence.safetensors

@@ -19,13 +19,14 @@ LOGO = str(Path(__file__).parent / "components" / "logo.svg")
 
 
 def steps() -> list[st.Page]:
-    """The four pages in the order of the work, each with its state: done or needed."""
+    """The five pages in the order of the work, each with its state: done or needed."""
     state = get()
     has_data = bool(state.data.path or state.run)
     done = {
         "data": has_data,
         "diagnose": services.is_done(state.run),
         "review": services.any_decision(state.run),
+        "check": services.is_checked(state.run),
         "export": False,
     }
     return [
@@ -35,7 +36,7 @@ def steps() -> list[st.Page]:
             default=name == "review",
             icon=f":material/{'check_circle' if done[name] else 'radio_button_unchecked'}:",
         )
-        for name in ("data", "diagnose", "review", "export")
+        for name in ("data", "diagnose", "review", "check", "export")
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from html import escape
 from typing import Any
 
@@ -92,11 +93,15 @@ def edit_form(state: State, book: Book, patch: pd.Series) -> None:
         elif patch["action"] == "reweight":
             value = st.number_input("The right weight", 0.0, 1000.0, float(start), 0.1, label_visibility="collapsed")
         else:
-            value = st.text_input("The right value", start, label_visibility="collapsed")
+            value = _own_value(patch, start)
         save, drop, cancel = st.columns(3, gap="small")
         saved = save.form_submit_button("Save", type="primary", key="edit_save", width="stretch")
         dropped = drop.form_submit_button("Leave row out", key="edit_drop", width="stretch")
         cancelled = cancel.form_submit_button("Cancel", key="edit_cancel", width="stretch")
+    refused = services.refused(book.name, int(patch["patch_id"]), str(value)) if saved else ""
+    if refused:
+        st.error(refused, icon=":material/error:")
+        return
     if saved:
         deciding.save_edit(state, str(value))
     elif dropped:
@@ -105,6 +110,20 @@ def edit_form(state: State, book: Book, patch: pd.Series) -> None:
         state.edit(False)
     if saved or dropped or cancelled:
         st.rerun()
+
+
+def _own_value(patch: pd.Series, start: str) -> str:
+    """A field, beside it the other likely values; a chosen one counts unless the field was changed."""
+    likely = {str(text): p for text, p in json.loads(patch["alternatives"])}
+    if not likely:
+        return str(st.text_input("The right value", start, label_visibility="collapsed"))
+    field, others = st.columns([1, 1.6], gap="small", vertical_alignment="center")
+    value = str(field.text_input("The right value", start, label_visibility="collapsed"))
+    chosen = others.pills(
+        "Other values", list(likely), label_visibility="collapsed", key=f"w_other_{patch['patch_id']}",
+        format_func=lambda text: (text or "empty") + (f" · {likely[text]:.2f}" if likely[text] is not None else ""),
+    )  # fmt: skip
+    return str(chosen) if chosen is not None and value == start else value
 
 
 def decide_buttons(state: State, enabled: bool) -> None:

@@ -46,6 +46,33 @@ DATA_WORDS = "Choose the table that your model is trained on. Nothing leaves thi
 DIAGNOSE_WORDS = (
     "Train the task model, measure every row's influence, and name what is wrong. It runs in its own process."
 )
+ADVISED_HELP = "Sure enough to be accepted unseen; the others pay only with a look at each."
+PATTERN_HELP = "They share one mistake, as the suggestion in view says; all are mended in the same way."
+CHECK_WORDS = "What your decisions do to the model: the same training, before and after, on rows it did not learn from."
+NOTHING_TO_CHECK = (
+    "Accept some suggestions first; then the model is trained with and without them, and you see the difference."
+)
+ESTIMATE = "Expected from influence alone: validation loss {change}. Measure to be sure."
+ESTIMATE_UNKNOWN = "Influence alone can't say what they do; measure to know."
+ESTIMATE_LEFT_OUT = "{n:,} decisions with a value of your own are not in it."
+MEASURE_HELP = "Trains the model several times: on the table as it was, as it would be, and without each part."
+MEASURE_CANCELLED = "Cancelled; the last measurement, if there is one, is below."
+OUT_OF_DATE = "Your decisions have changed since; what follows speaks of the earlier ones."
+MEASURED_ON = (
+    "{rows}; mean of {seeds} trainings of '{model}' on {before:,} rows before and {after:,} after. The interval comes "
+    "from drawing rows and trainings again; unclear: chance explains it. ↑ more is better, ↓ less is better."
+)
+DIRTY_RULER = (
+    "These rows come from the same source as the training rows and may be wrong as well: AUC and RMSE bear that best, "
+    "log-loss worst."
+)
+CONTRIBUTIONS_WORDS = "{measure} with all decisions, less without this part (on the {ruler} rows)."
+SLICES_WORDS = (
+    "Mean probability of the true class (for numbers: the error, negative), surest changes first; chance is judged "
+    "over all slices together (false discovery rate 5 %)."
+)
+RULER_STRAIGHT = "None of the validation rows looks mislabelled to the models of either side."
+RULER_BENT = "{n} of the validation rows look mislabelled themselves; the comparison can be read without them."
 EXPORT_WORDS = (
     "The cleaned file, the list of changes, and the decisions to replay. Untouched records stay byte for byte."
 )

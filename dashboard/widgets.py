@@ -337,6 +337,11 @@ def bulk(state: State, book: Book, codes: np.ndarray, order: np.ndarray) -> None
     ):
         least = st.slider("Only with a confidence of at least", 0.0, 1.0, state.filters.least, 0.01, key="w_bulk_least")
         chosen = undecided[book.patches["confidence"].to_numpy()[undecided] >= least]
+        advised = chosen[book.patches["recommended"].to_numpy(bool)[chosen]]
+        if len(advised) and st.toggle(
+            f"Only the {len(advised):,} that DeMix recommends", True, key="w_bulk_advised", help=texts.ADVISED_HELP
+        ):
+            chosen = advised
         kinds = sorted({t.short for t in book.patch_types[chosen]})
         n_rows = len(np.unique(book.patch_rows[chosen]))
         ids = [int(i) for i in book.patches["patch_id"].iloc[chosen]]
@@ -352,6 +357,22 @@ def bulk(state: State, book: Book, codes: np.ndarray, order: np.ndarray) -> None
                 on_click=deciding.decide_many,
                 args=(state, verb, ids, query),
             )
+        _shared_mistake(state, book, codes)
+
+
+def _shared_mistake(state: State, book: Book, codes: np.ndarray) -> None:
+    """One button for all open suggestions that mend the same mistake as the one in view."""
+    if state.patch is None:
+        return
+    pattern = str(book.patches["pattern"].iloc[book.patch_at[state.patch]])
+    same = np.flatnonzero((book.patches["pattern"].to_numpy() == pattern) & (codes == 0)) if pattern else []
+    if len(same) > 1:
+        ids = [int(i) for i in book.patches["patch_id"].iloc[same]]
+        st.divider()
+        st.button(
+            f"Accept all {len(ids):,} · {pattern}", key="bulk_pattern", width="stretch",
+            on_click=deciding.decide_many, args=(state, "accept", ids, pattern), help=texts.PATTERN_HELP,
+        )  # fmt: skip
 
 
 def queue_head(state: State, book: Book, codes: np.ndarray, order: np.ndarray) -> None:

@@ -162,9 +162,11 @@ def apply(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The cleaned table; changes and decisions go beside it.")],
     accept: Annotated[
-        str | None, typer.Option(help="all, or some of label,feature,spurious: accept these patches.")
+        str | None, typer.Option(help="all, or some of label,feature,spurious: accept the recommended patches.")
     ] = None,
-    min_confidence: Annotated[float, typer.Option(help="With --accept: only patches at least this sure.")] = 0.0,
+    min_confidence: Annotated[
+        float | None, typer.Option(help="With --accept: all patches at least this sure, not only recommended ones.")
+    ] = None,
     decisions: Annotated[Path | None, typer.Option(help="Replay the decisions of this decisions.jsonl.")] = None,
     with_weights: Annotated[
         bool, typer.Option("--with-weights", help="Add a column with the accepted weights.")
@@ -177,6 +179,27 @@ def apply(
         raise InputError("Give either --accept or --decisions, not both.")
     made = export(Run.open(folder), out, accept, min_confidence, decisions, with_weights)
     reports.exported(made)
+
+
+@app.command()
+def evaluate(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run.")],
+    accept: Annotated[
+        str | None, typer.Option(help="all, or some of label,feature,spurious. Default: the run's own decisions.")
+    ] = None,
+    min_confidence: Annotated[
+        float | None, typer.Option(help="With --accept: all patches at least this sure, not only recommended ones.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Trainings of each version (2 to 20).")] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything as JSON on stdout.")] = False,
+) -> None:
+    """Train the model before and after the decisions, and say what they are worth."""
+    from demix_core.check import evaluate as compare
+
+    run = Run.open(folder)
+    with reports.progress_bar() as progress:
+        found = compare(run, seeds, accept, min_confidence, progress)
+    reports.evaluation(found, as_json)
 
 
 @app.command()

@@ -14,6 +14,7 @@ from demix_core.errors import InputError
 from demix_core.influence.vectors import Factors, load_factors, profile
 from demix_core.modalities.tabular import TabularEncoder
 from demix_core.models.training import load_weights, predict
+from demix_core.repairs.conditional import Guess
 from demix_core.repairs.impute import cell_reason, suspect_cells, view_cell
 from demix_core.signals.base import Signals
 from demix_core.store import TARGET_ID, Run
@@ -191,6 +192,14 @@ class Explainer:
             reasons.setdefault((int(row_id), str(kind)), []).append(str(reason))
         return reasons
 
+    @cached_property
+    def _patched(self) -> dict[tuple[int, str], tuple[str, str]]:
+        """{(row id, column): (suggested text, reason)} of the suggested cells."""
+        patches = self.run.patches()
+        cells = patches[patches["error_type"] == ErrorType.FEATURE.value]
+        values = zip(cells["row_id"], cells["column"], cells["new"], cells["reason"], strict=True)
+        return {(int(row), str(column)): (str(new), str(reason)) for row, column, new, reason in values}
+
     # ---- one row ------------------------------------------------------------------------------------------
     def encoded(self, row_id: int) -> tuple[np.ndarray, np.ndarray]:
         """x float32 [1, D] and y [1] of one row."""
@@ -219,10 +228,12 @@ class Explainer:
         cells, odd, wrong = self.signals.cells, self.signals.oddities, self.wrong[place]
         suspects = []
         for j in suspect_cells(wrong):
-            column, offered = self.schema.features[j], str(cells.suggestion[place, j])
+            column, certainty = self.schema.features[j], float(cells.certainty[place, j])
             value = str(self.rows.at[row_id, column.name])
-            sentence = cell_reason(column, value, offered, view_cell(cells, odd, place, j))
-            certainty = float(cells.certainty[place, j])
+            offered, sentence = self._patched.get((row_id, column.name), ("", ""))
+            if not sentence:
+                offered = str(cells.suggestion[place, j])
+                sentence = cell_reason(column, value, Guess(offered), view_cell(cells, odd, place, j))
             suspects.append(SuspectCell(column.name, value, offered, float(wrong[j]), certainty, sentence))
         return tuple(suspects)
 

@@ -37,14 +37,15 @@ def export(
     run: Run,
     out: Path,
     accept: str | None = None,
-    min_confidence: float = 0.0,
+    min_confidence: float | None = None,
     decisions: Path | None = None,
     with_weights: bool = False,
 ) -> Exported:
     """Write OUT, and <stem>.changes.csv and <stem>.decisions.jsonl beside it.
 
-    accept: 'all' or words like 'label,feature': all patches of these types of at least min_confidence; decisions: a
-    decisions.jsonl to replay; neither: the run's own log, which is only read. Nothing decided: OUT equals the input.
+    accept: 'all' or words like 'label,feature': the recommended patches of these types, or, where min_confidence is
+    given, all of at least that; decisions: a decisions.jsonl to replay; neither: the run's own log, which is only
+    read. Nothing decided: OUT equals the input.
     InputError: an unknown word, a share outside [0, 1], OUT in place of the run's input, or decisions of another input.
     """
     source = run.input_path()
@@ -60,13 +61,17 @@ def export(
         if decisions is not None:
             log.import_jsonl(decisions, digest)
         elif chosen:
-            log.accept(chosen, REVIEWER, query=f"--accept {accept} --min-confidence {min_confidence:g}")
+            log.accept(chosen, REVIEWER, query=_query(accept, min_confidence))
         return _write(run, patches, log, source, out, digest, with_weights)
 
 
-def accepted(patches: pd.DataFrame, accept: str, min_confidence: float) -> list[int]:
-    """Ids of the patches that the words of --accept mean."""
-    if not 0 <= min_confidence <= 1:
+def _query(accept: str | None, min_confidence: float | None) -> str:
+    return f"--accept {accept}" + ("" if min_confidence is None else f" --min-confidence {min_confidence:g}")
+
+
+def accepted(patches: pd.DataFrame, accept: str, min_confidence: float | None) -> list[int]:
+    """Ids of the patches that the words of --accept mean: recommended ones, or those at least so confident."""
+    if min_confidence is not None and not 0 <= min_confidence <= 1:
         raise InputError(f"--min-confidence must lie between 0 and 1, not {min_confidence:g}.")
     words = {kind.short: kind.value for kind in ErrorType}
     given = [word.strip() for word in accept.split(",")]
@@ -74,7 +79,8 @@ def accepted(patches: pd.DataFrame, accept: str, min_confidence: float) -> list[
     if unknown:
         raise InputError(f"--accept does not know '{unknown[0]}'; write all, or some of {', '.join(words)}.")
     types = set(words.values()) if "all" in given else {words[word] for word in given}
-    wanted = patches["error_type"].isin(types) & (patches["confidence"] >= min_confidence)
+    sure = patches["recommended"] if min_confidence is None else patches["confidence"] >= min_confidence
+    wanted = patches["error_type"].isin(types) & sure
     return [int(i) for i in patches.loc[wanted, "patch_id"]]
 
 

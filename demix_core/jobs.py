@@ -41,33 +41,44 @@ def start(
     RunError: a job is already at work on this folder. StorageError: the folder can't be written.
     """
     run = Run(out)
-    with storing(run.path):
-        run.path.mkdir(parents=True, exist_ok=True)
-    if alive(run):
-        raise RunError(f"A job is already at work on '{out}'; wait for it or cancel it.")
-    run.clear_cancel()
+    _make_ready(run)
     write_json(run / "request.json", settings.to_dict())
-    command = [
-        sys.executable,
-        "-m",
-        "demix_core",
-        "diagnose",
-        str(Path(train).resolve()),
-        "--out",
-        str(run.path.resolve()),
-    ]
+    command = ["diagnose", str(Path(train).resolve()), "--out", str(run.path.resolve())]
     command += ["--settings", str((run / "request.json").resolve())]
     for flag, path in (("--validation", validation), ("--test", test), ("--weights", weights)):
         if path is not None:
             command += [flag, str(Path(path).resolve())]
+    _launch(run, command)
+    return run
+
+
+def start_evaluation(run: Run, seeds: int) -> None:
+    """Start `demix_core evaluate` on this run in a session of its own; its state lies in run.check.
+
+    RunError: an evaluation is at work already. StorageError: the folder can't be written.
+    """
+    _make_ready(run.check)
+    _launch(run.check, ["evaluate", str(run.path.resolve()), "--seeds", str(seeds)])
+
+
+def _make_ready(place: Run) -> None:
+    """The folder is there, nobody is at it, and no old wish to stop is left."""
+    with storing(place.path):
+        place.path.mkdir(parents=True, exist_ok=True)
+    if alive(place):
+        raise RunError(f"A job is already at work on '{place.path}'; wait for it or cancel it.")
+    place.clear_cancel()
+
+
+def _launch(place: Run, command: list[str]) -> None:
+    """Starts the worker; until it speaks, the status is ours."""
     this = psutil.Process()
     queued = Status(JobState.QUEUED, message="Starting", started=now(), pid=this.pid, pid_started=this.create_time())
-    run.write_status(queued)
-    worker = psutil.Process(_spawn(command, run).pid)
-    said = run.status()
+    place.write_status(queued)
+    worker = psutil.Process(_spawn([sys.executable, "-m", "demix_core", *command], place).pid)
+    said = place.status()
     if said is not None and said.pid == this.pid:  # the worker has not spoken yet
-        run.write_status(replace(queued, pid=worker.pid, pid_started=worker.create_time()))
-    return run
+        place.write_status(replace(queued, pid=worker.pid, pid_started=worker.create_time()))
 
 
 def _spawn(command: list[str], run: Run) -> subprocess.Popen[bytes]:

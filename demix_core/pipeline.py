@@ -47,7 +47,7 @@ def diagnose(
         _make_ready(run)
         work = Work(run, settings)
         reporter = Reporter(run, stages_of(work), progress)
-        with _last_word(reporter):
+        with last_word(reporter):
             inputs = _take_inputs(run, {role: Path(path) for role, path in given.items() if path is not None})
             _register(run, settings, inputs)
             manifest = run_stages(
@@ -130,7 +130,7 @@ def _make_ready(run: Run) -> None:
 
 
 @contextmanager
-def _last_word(reporter: Reporter) -> Iterator[None]:
+def last_word(reporter: Reporter) -> Iterator[None]:
     """Whatever ends the job, status.json says so; on a full disk even that may fail, and the first error counts."""
     try:
         yield

@@ -31,11 +31,15 @@ class Planted:
 
 @dataclass(frozen=True)
 class Parts:
-    """A table split as in the paper, errors planted into train and validation by one plan; test stays clean."""
+    """A table split as in the paper, errors planted into train and validation by one plan; test stays clean.
+
+    clean: the rows of train.frame, in its order, without the errors.
+    """
 
     train: Corrupted
     validation: Corrupted
     test: pd.DataFrame
+    clean: pd.DataFrame
 
 
 def plant(
@@ -67,7 +71,8 @@ def split_and_plant(frame: pd.DataFrame, schema: Schema, protocol: str, alpha: f
     train, validation = _split(rest, schema, VALIDATION_SHARE, seed)
     parts = [part.reset_index(drop=True) for part in (train, validation)]
     dirty, held = inject_all(parts, schema, protocol, alpha, seed)
-    return Parts(dirty, held, test.reset_index(drop=True))
+    clean = parts[0].iloc[dirty.kept].reset_index(drop=True)
+    return Parts(dirty, held, test.reset_index(drop=True), clean)
 
 
 def _split(frame: pd.DataFrame, schema: Schema, share: float, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:

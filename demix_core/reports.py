@@ -123,6 +123,51 @@ def explanation(found: Explanation, explainer: Explainer, json_wanted: bool) -> 
     table("Nearest training rows", ["row", target], near)
 
 
+def evaluation(found: dict[str, Any], json_wanted: bool) -> None:
+    """What the decisions do to the model, for eyes or machines."""
+    if json_wanted:
+        as_json(found)
+        return
+    for name, part in found["parts"].items():
+        table(
+            f"On the {part['rows']:,} {name} rows, {len(found['seeds'])} seeds",
+            _DIFFERENCE,
+            _differences(part["metrics"]),
+        )
+    if found["ruler"]["suspects"] and found["ruler"]["metrics"]:
+        title = f"On the validation rows without {found['ruler']['suspects']:,} that look mislabelled themselves"
+        table(title, _DIFFERENCE, _differences(found["ruler"]["metrics"]))
+    lines = [
+        [
+            f"{c['kind']} {c['name']}",
+            c["patches"],
+            *_differences(c["metrics"])[0][:1],
+            *_differences(c["metrics"])[0][3:],
+        ]
+        for c in found["contributions"]
+        if c["metrics"]
+    ]
+    if lines:
+        table("What each part adds to the rest", ["part", "decisions", "measure", *_DIFFERENCE[3:]], lines)
+    gain = found["estimate"]["gain"]
+    if gain is not None:
+        say(f"Expected from influence alone: validation loss {-gain:+.4f}.")
+
+
+_DIFFERENCE = ("measure", "before", "after", "difference", "95 % interval", "p", "")
+
+
+def _differences(metrics: Sequence[dict[str, Any]]) -> list[list[object]]:
+    verdict = {True: "better", False: "worse", None: "could be chance"}
+    return [
+        [
+            m["title"], f"{m['before']:.4f}", f"{m['after']:.4f}", f"{m['delta']:+.4f}",
+            f"{m['low']:+.4f} to {m['high']:+.4f}", f"{m['p']:.3f}", verdict[m["better"]],
+        ]
+        for m in metrics
+    ]  # fmt: skip
+
+
 def planted(made: Planted) -> None:
     """What `inject` wrote."""
     rows = [[TYPE_WORDS[k], made.counts[k]] for k in ErrorType]

@@ -23,7 +23,7 @@ import psutil
 from demix_core.store import JobState, Manifest, Run, Status, now
 from demix_core.types import Progress, ShouldStop, StageState, never_stop, no_progress
 
-CODE = 1
+CODE = 2
 """Raised whenever the meaning of a stage's files changes; every stage is then redone."""
 
 STATUS_EVERY = 0.2

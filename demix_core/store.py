@@ -10,10 +10,12 @@ split.parquet      row_id, part (train | validation)
 validation.parquet validation_id (first column), raw cells, __target_id: the M rows influence is measured on
 model.safetensors · losses.npy · fit.json · signals/ · detection/ · factors.safetensors · embedding.npy · typical.npy
 patches.parquet · diagnosis.parquet · map_umap.parquet · map_tsne.parquet · summary.json · decisions.sqlite · export/
+check/             state and result of `evaluate`
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -42,7 +44,8 @@ SCHEMA_VERSION = 1
 TARGET_ID = "__target_id"
 PATCH_COLUMNS = {
     "patch_id": "int64", "row_id": "int64", "error_type": "str", "action": "str", "column": "str", "old": "str",
-    "new": "str", "confidence": "float64", "reason": "str",
+    "new": "str", "confidence": "float64", "reason": "str", "gain": "float64", "recommended": "bool",
+    "alternatives": "str", "pattern": "str",
 }  # fmt: skip
 LIST_COLUMNS = ("suspect_columns",)
 
@@ -198,6 +201,17 @@ class Run:
     def __truediv__(self, name: str) -> Path:
         return self.path / name
 
+    @property
+    def check(self) -> Run:
+        """Where `evaluate` keeps its state and its result, evaluation.json."""
+        return Run(self / "check")
+
+    def evaluation(self, changes: str, seeds: int) -> Path:
+        """The file of one evaluation. changes: hash of what the decisions change (repairs.apply.Changes.key)."""
+        stage = self.manifest().stages.get("suggest")
+        content = f"{changes} {seeds} {stage.key if stage else ''}"
+        return self / "check" / "results" / f"{hashlib.sha256(content.encode()).hexdigest()[:24]}.json"
+
     # ---- manifest -----------------------------------------------------------------------------------------
     def manifest(self) -> Manifest:
         """What the run is made of."""
@@ -278,8 +292,12 @@ class Run:
         return frame
 
     def patches(self) -> pd.DataFrame:
-        """patch_id (0..P−1), row_id, error_type, action, column (None for reweight), old, new, confidence, reason."""
+        """patch_id (0..P−1), row_id, error_type, action, column (None for reweight), old, new, confidence, reason,
+        gain, recommended, alternatives (JSON: [[text, probability or null], …]), pattern.
+        """
         frame = self.table("patches.parquet")
+        defaults: dict[str, Any] = {"gain": float("nan"), "recommended": False, "alternatives": "[]", "pattern": ""}
+        frame = frame.assign(**{k: v for k, v in defaults.items() if k not in frame})  # a run of an earlier version
         column = frame["column"].astype(object)
         return frame.assign(column=column.where(column.notna(), None))
 
@@ -364,5 +382,12 @@ def with_id(frame: pd.DataFrame, name: str) -> pd.DataFrame:
 
 def patch_table(records: list[Mapping[str, Any]]) -> pd.DataFrame:
     """Patches as the table of patches.parquet, right column types even for none at all."""
-    frame = pd.DataFrame(records, columns=list(PATCH_COLUMNS))
+    whole = [{"recommended": False, "pattern": "", **r, "alternatives": _alternatives(r)} for r in records]
+    frame = pd.DataFrame(whole, columns=list(PATCH_COLUMNS))
     return frame.astype(PATCH_COLUMNS)
+
+
+def _alternatives(patch: Mapping[str, Any]) -> str:
+    """JSON, null for an unknown probability."""
+    known = [[text, None if p != p else round(p, 4)] for text, p in patch.get("alternatives", ())]
+    return json.dumps(known, ensure_ascii=False)

@@ -6,6 +6,7 @@ K classes (1 for regression), C channels, E epochs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -173,7 +174,11 @@ class FittedModel:
 
 @dataclass(frozen=True)
 class Patch:
-    """One suggested change. column is None for drop and reweight; old and new are the cell texts as in the file."""
+    """One suggested change. column is None for drop and reweight; old and new are the cell texts as in the file.
+
+    gain: expected fall of the mean validation loss when it is accepted, NaN where unknown; recommended: sure enough to
+    be accepted unseen; alternatives: (text, probability or NaN), likeliest first; pattern: the shared mistake it mends.
+    """
 
     patch_id: int
     row_id: int
@@ -184,6 +189,10 @@ class Patch:
     new: str
     confidence: float
     reason: str
+    gain: float = math.nan
+    recommended: bool = False
+    alternatives: tuple[tuple[str, float], ...] = ()
+    pattern: str = ""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import pandas as pd
 from demix_core.classifiers.detect import Case, Detection, detect
 from demix_core.classifiers.thresholds import Estimate, Trust
 from demix_core.columns import to_text
+from demix_core.influence.head import head_of
 from demix_core.influence.vectors import load_factors, save_factors
 from demix_core.modalities.base import load as load_dataset
 from demix_core.modalities.tabular import TabularEncoder
@@ -37,7 +38,7 @@ from demix_core.store import (
     write_json,
     write_table,
 )
-from demix_core.types import Dataset, Encoded, ErrorType, FittedModel, Progress, Schema, ShouldStop
+from demix_core.types import Action, Dataset, Encoded, ErrorType, FittedModel, Patch, Progress, Schema, ShouldStop
 
 DETECTION_ARRAYS = ("probabilities", "wrong", "predictions", "harm", "grad_norm", "loss", "validation_rows")
 
@@ -190,27 +191,15 @@ class Work:
 
     def evidence(self) -> Evidence:
         """What the repairs look at."""
-        encoder, signals, found = self.encoder, self.signals, self.detection
-        given, model, trees, scale = self.train.y, found.predictions, signals.oof, 0.0
-        text = encoder.target_text
-        if not self.schema.classes:
-            mean, sd = encoder.target_mean, encoder.target_std
-            given, model, trees = given * sd + mean, model * sd + mean, signals.oof[:, :1]
-            scale = float(signals.oof[0, 1])
-
-            def text(value: float) -> str:
-                return encoder.target_text((value - mean) / sd)
-
-        return Evidence(
-            cell_texts(self.dataset.train), self.schema, found.probabilities, given, model, trees, scale,
-            found.wrong, signals.cells, signals.oddities, signals.against, signals.shortcut, text,
-        )  # fmt: skip
+        case = Case(self.dataset.train, self.schema, self.train, self.validation, self.fitted, self.signals)
+        return evidence_of(case, self.encoder, self.detection)
 
     def suggest(self, progress: Progress, should_stop: ShouldStop) -> Outputs:
         """Patches, and the diagnosis without its map."""
         run, evidence = self.run, self.evidence()
         made = suggest(evidence, self.flags)
-        patches = patch_table([asdict(p) for p in made.patches])
+        gains = self._gains(made.patches)
+        patches = patch_table([asdict(p) | {"gain": g} for p, g in zip(made.patches, gains, strict=True)])
         retire_decisions(run, patches)
         write_table(run / "patches.parquet", patches)
         declined: dict[str, dict[str, int]] = {}
@@ -220,6 +209,19 @@ class Work:
         write_json(run / "suggest.json", {"declined": declined})
         write_table(run / "diagnosis.parquet", self._diagnosis(evidence))
         return ("patches.parquet", "suggest.json", "diagnosis.parquet")
+
+    def _gains(self, patches: tuple[Patch, ...]) -> np.ndarray:
+        """float64 [P]: what each patch is expected to take off the mean validation loss; NaN where it can't be told."""
+        head = head_of(self.fitted.network, self.train, self.validation, self.schema.task)
+        if head is None or not patches:
+            return np.full(len(patches), np.nan)
+        rows = cell_texts(self.dataset.train.loc[[p.row_id for p in patches]]).reset_index(drop=True)
+        before = self.encoder.transform(rows)
+        for i, patch in enumerate(patches):
+            if patch.column is not None:
+                rows.at[i, patch.column] = patch.new
+        weight = np.array([float(p.new) if p.action is Action.REWEIGHT else 1.0 for p in patches])
+        return head.gain(before, self.encoder.transform(rows), weight)
 
     def _diagnosis(self, evidence: Evidence) -> pd.DataFrame:
         found, flags = self.detection, self.flags
@@ -251,6 +253,24 @@ class Work:
         diagnosis["x"], diagnosis["y"] = places["x"], places["y"]
         write_table(run / "diagnosis.parquet", diagnosis)
         return (f"map_{method}.parquet", "diagnosis.parquet")
+
+
+def evidence_of(case: Case, encoder: TabularEncoder, found: Detection) -> Evidence:
+    """What the repairs look at, for the rows of the case."""
+    signals, scale, text = case.signals, 0.0, encoder.target_text
+    given, model, trees = case.train.y, found.predictions, signals.oof
+    if not case.schema.classes:
+        mean, sd = encoder.target_mean, encoder.target_std
+        given, model, trees = given * sd + mean, model * sd + mean, signals.oof[:, :1]
+        scale = float(signals.oof[0, 1])
+
+        def text(value: float) -> str:
+            return encoder.target_text((value - mean) / sd)
+
+    return Evidence(
+        cell_texts(case.frame), case.schema, found.probabilities, given, model, trees, scale,
+        found.wrong, signals.cells, signals.oddities, signals.against, signals.shortcut, text,
+    )  # fmt: skip
 
 
 def cell_texts(frame: pd.DataFrame) -> pd.DataFrame:

@@ -3,11 +3,29 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from demix_core.benchmark._peers import PEERS
 from demix_core.benchmark._tables import load
 from demix_core.benchmark.detect import holm, make_case
+from demix_core.benchmark.repair import (
+    ALTERNATIVES,
+    CLEAN,
+    CLEANLAB,
+    DROPPED,
+    NOTHING,
+    ORACLE,
+    OURS,
+    PAPER,
+    REVIEWED,
+    Scene,
+    arms,
+    make_scene,
+    report,
+    reviewed,
+    same,
+)
 from demix_core.classifiers.detect import Case
 from demix_core.planting import Parts, split_and_plant
 from demix_core.settings import Settings
@@ -43,3 +61,85 @@ def test_labels_are_what_label_peers_see(planted: tuple[Case, Parts]) -> None:
     for name, find in PEERS[ErrorType.LABEL].items():
         scores = find(case, 0).scores
         assert scores[wrong].mean() > scores[~wrong].mean(), name
+
+
+# ---- repair ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", params=["bank", "air"])
+def scene(request: pytest.FixtureRequest) -> Scene:
+    frame, schema = load(request.param)
+    parts = split_and_plant(frame.sample(1500, random_state=0).reset_index(drop=True), schema, "paper", 0.5, 1)
+    return make_scene(parts, schema, Settings())
+
+
+def test_clean_rows_are_the_dirty_ones_without_the_planted_errors(scene: Scene) -> None:
+    truth, target = scene.parts.train.truth, scene.schema.target
+    differs = scene.dirty != scene.clean
+    for column in scene.dirty:  # 278.0 is 278
+        rows = differs[column].to_numpy().nonzero()[0]
+        values = zip(scene.dirty[column].iloc[rows], scene.clean[column].iloc[rows], strict=True)
+        differs.loc[rows, column] = [not same(a, b) for a, b in values]
+    touched = truth["columns"].str.split("|").map(set).to_numpy()
+    for column in scene.dirty:
+        if column != target:
+            assert not (differs[column] & ~np.array([column in t for t in touched])).any(), column
+    assert not (differs[target] & ~truth["label_error"]).any()
+    assert (differs[target] == truth["label_error"]).mean() > 0.99, "a number may be moved to where it was"
+
+
+def test_arms_do_what_they_say(scene: Scene) -> None:
+    made = {arm.name: arm for arm in arms(scene, 0)}
+    assert set(made) == {NOTHING, CLEAN, ORACLE, OURS, PAPER, DROPPED, CLEANLAB, *map(reviewed, REVIEWED)}
+    n, flags, target = len(scene.dirty), scene.flags, scene.schema.target
+    assert made[NOTHING].frame.equals(scene.dirty) and made[CLEAN].frame.equals(scene.clean)
+    assert len(made[DROPPED].frame) == n - flags.any(1).sum()
+    binary = len(scene.schema.classes) == 2
+    assert len(made[PAPER].frame) == n - (flags[:, 1] if binary else flags[:, :2].any(1)).sum()
+    if binary:
+        kept = made[PAPER].frame
+        assert ((kept[target] != scene.dirty.loc[kept.index, target]) == flags[kept.index, 0]).all()
+    touched = {p.row_id for p in scene.patches if p.recommended}
+    differs = (made[OURS].frame != scene.dirty).any(axis=1).to_numpy()
+    assert set(np.flatnonzero(differs)) <= touched
+    weights = made[OURS].weights
+    assert weights is None or set(np.flatnonzero(weights != 1)) <= touched
+    for count in REVIEWED:
+        frame = made[reviewed(count)].frame
+        changed = (frame != scene.dirty).to_numpy()
+        if scene.schema.classes:
+            labels = frame.columns.get_loc(target)
+            assert (frame == scene.clean).to_numpy()[changed[:, labels], labels].all(), "only right labels are accepted"
+
+
+def test_a_reviewer_takes_right_values_and_leaves_wrong_ones(scene: Scene) -> None:
+    for patch in scene.patches[:300]:
+        if (
+            patch.column is not None
+            and scene.dirty.at[patch.row_id, patch.column] == scene.clean.at[patch.row_id, patch.column]
+        ):
+            assert not scene.right(patch)
+
+
+def test_the_report_reckons_gain_gap_and_significance_from_the_runs() -> None:
+    score = {NOTHING: 0.5, CLEAN: 0.7, ORACLE: 0.7, OURS: 0.6, PAPER: 0.4, DROPPED: 0.45, CLEANLAB: 0.55,
+             **{reviewed(n): 0.6 for n in REVIEWED}}  # fmt: skip
+    facts = {"relabels": 10.0, "relabels right": 0.9, "numeric error": 1.0, "numeric error of the median": 2.0,
+             "categories right": 0.6, "modes right": 0.3, "expected gain": 0.1}  # fmt: skip
+    tables = ("adult", "bank", "credit", "x", "y", "z")
+    lines = [
+        {"table": t, "protocol": "paper", "alpha": 0.5, "seed": s, "model": "mlp1", "arm": arm,
+         "f1": value + 0.01 * s + 0.001 * i, "auc": 0.5, **(facts if arm == OURS else {})}
+        for i, t in enumerate(tables) for s in (0, 1) for arm, value in score.items()
+    ]  # fmt: skip
+    made = report(pd.DataFrame(lines))
+    by_arm = {line["arm"]: line for line in made["table"]}
+    assert by_arm[NOTHING]["gain %"] == 0 and by_arm[CLEAN]["share of the gap"] == 1
+    assert by_arm[OURS]["share of the gap"] == pytest.approx(0.5) and by_arm[OURS]["gain %"] == pytest.approx(
+        19.7, abs=0.3
+    )
+    assert by_arm[PAPER]["tables worse"] == 6 and by_arm[OURS]["tables worse"] == 0
+    against = {line["against"]: line for line in made["significance"] if line["over"] == "all conditions"}
+    assert set(against) == set(ALTERNATIVES) and all(line["won"] == 6 and line["p"] < 0.05 for line in against.values())
+    assert made["values"][0]["relabels right"] == pytest.approx(0.9)
+    assert made["values"][0]["numeric error / median's"] == pytest.approx(0.5)

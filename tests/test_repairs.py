@@ -12,9 +12,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from demix_core.repairs.base import REPAIRS, Declined, Evidence, Proposal, suggest
+from demix_core.repairs.conditional import guess_cells
 from demix_core.repairs.impute import FLOOR, MOST, SHARE, suspect_cells
+from demix_core.repairs.patterns import find_patterns
+from demix_core.repairs.reweight import STRENGTH
 from demix_core.signals.cells import CellModel
-from demix_core.signals.oddities import Oddities
+from demix_core.signals.oddities import Oddities, find_oddities
 from demix_core.types import Action, Column, ColumnKind, ErrorType, Schema, Task
 
 CLASSES = ("a", "b", "c", "d", "e")
@@ -71,7 +74,8 @@ def evidence(n: int = 4, task: Task = Task.CLASSIFICATION, seed: int = 0) -> Evi
 
 
 def propose(name: str, given_evidence: Evidence, row: int = 0) -> list[Proposal] | Declined:
-    return REPAIRS[name].propose(given_evidence, row)
+    (answer,) = REPAIRS[name].propose(given_evidence, np.array([row]))
+    return answer
 
 
 def test_each_type_has_exactly_one_repair_and_none_drops() -> None:
@@ -169,7 +173,8 @@ def test_impute_declines_without_a_better_value() -> None:
 
 def test_reweight_names_the_shortcut() -> None:
     (proposal,) = propose("reweight", evidence())
-    assert (proposal.column, proposal.old, proposal.new) == (None, "1", "2")
+    weight = 1 + STRENGTH * 0.8 * (1 - 0.8)
+    assert (proposal.column, proposal.old, proposal.new) == (None, "1", f"{weight:.2f}")
     assert "race = Black ↔ >50K" in proposal.reason and "0.41" in proposal.reason
     assert "meets the condition and is" in proposal.reason
     other = replace(evidence(), rules=(Rule("race = Black", str(evidence().frame["y"].iloc[0]), 0.41),))
@@ -191,6 +196,97 @@ def test_suggestions_are_numbered_by_row_then_type_and_cover_every_flag(
     assert answered == {(int(i) * 10, int(k)) for i, k in zip(*np.nonzero(flags), strict=True)}
     assert all(0 <= p.confidence <= 0.8 + 1e-6 for p in made.patches), "never surer than the type itself"
     assert all(p.new != p.old and p.reason.endswith(".") for p in made.patches)
+
+
+def test_recommended_is_what_its_repairs_margin_allows() -> None:
+    known = evidence(6)
+    for patch in suggest(known, np.ones((6, 3), bool)).patches:
+        repair = next(r for _, r in REPAIRS.items() if r.error_type is patch.error_type)
+        assert patch.recommended == (patch.confidence >= repair.margin)
+    assert not any(
+        text in (p.old, p.new) for p in suggest(known, np.ones((6, 3), bool)).patches for text, _ in p.alternatives
+    )
+
+
+def column(values: list[str], kind: ColumnKind, bad: list[int]) -> tuple[pd.DataFrame, Schema, np.ndarray]:
+    """One column whose cells at `bad` are surely wrong, beside one that tells nothing, and a label."""
+    n = len(values)
+    frame = pd.DataFrame({"v": values, "other": [str(i % 3) for i in range(n)], "y": ["a", "b"] * (n // 2)})
+    schema = Schema((Column("v", kind), Column("other", ColumnKind.CATEGORICAL), Column("y", ColumnKind.CATEGORICAL)),
+                    "y", Task.CLASSIFICATION, ("a", "b"))  # fmt: skip
+    wrong = np.zeros((n, 2))
+    wrong[bad, 0] = 0.9
+    return frame, schema, wrong
+
+
+def fixes(values: list[str], kind: ColumnKind, bad: list[int]) -> dict[int, tuple[str, str]]:
+    frame, schema, wrong = column(values, kind, bad)
+    found = find_patterns(frame, schema, wrong, find_oddities(frame, schema))
+    return {row: (fix.new, fix.pattern) for (row, _), fix in found.items()}
+
+
+@pytest.mark.parametrize("factor", [0.001, 0.01, 100.0, 1000.0])
+def test_a_unit_shared_by_many_cells_is_undone_not_guessed(factor: float) -> None:
+    numbers = np.random.default_rng(3).integers(400, 600, 200)
+    bad = list(range(0, 200, 20))
+    values = [f"{n * factor:g}" if i in bad else str(n) for i, n in enumerate(numbers)]
+    found = fixes(values, ColumnKind.NUMERIC, bad)
+    assert {row: new for row, (new, _) in found.items()} == {i: str(numbers[i]) for i in bad}
+    assert len({pattern for _, pattern in found.values()}) == 1, "one suggestion for all of them"
+
+
+def test_a_wrong_sign_is_turned_around() -> None:
+    numbers = np.random.default_rng(3).integers(400, 600, 100)
+    bad = list(range(0, 100, 10))
+    found = fixes([str(-n if i in bad else n) for i, n in enumerate(numbers)], ColumnKind.NUMERIC, bad)
+    assert {row: new for row, (new, _) in found.items()} == {i: str(numbers[i]) for i in bad}
+
+
+def test_a_placeholder_becomes_missing() -> None:
+    numbers = np.random.default_rng(4).integers(20, 60, 100)
+    bad = list(range(0, 100, 10))
+    found = fixes(["9999" if i in bad else str(n) for i, n in enumerate(numbers)], ColumnKind.NUMERIC, bad)
+    assert set(found) == set(bad) and {new for new, _ in found.values()} == {""}
+
+
+def test_few_or_scattered_cells_share_nothing() -> None:
+    numbers = np.random.default_rng(5).integers(400, 600, 100)
+    assert not fixes([str(n * 1000 if i < 4 else n) for i, n in enumerate(numbers)], ColumnKind.NUMERIC, [0, 1, 2, 3])
+    wild = [str(n * (7 + 13 * i) if i < 8 else n) for i, n in enumerate(numbers)]
+    assert not fixes(wild, ColumnKind.NUMERIC, list(range(8)))
+
+
+def test_another_spelling_of_a_known_category() -> None:
+    values = ["Private", "State-gov", "Self-employed", "Private"] * 30
+    values[3], values[7], values[11] = "Privatte", " PRIVATE ", "Zebra"
+    found = fixes(values, ColumnKind.CATEGORICAL, [3, 7, 11])
+    assert {row: new for row, (new, _) in found.items()} == {3: "Private", 7: "Private"}
+
+
+def test_guesses_follow_the_other_cells_and_leave_the_label_out() -> None:
+    r = np.random.default_rng(6)
+    n = 600
+    size = r.integers(0, 100, n)
+    frame = pd.DataFrame({
+        "price": [str(10 * s + 5) for s in size], "size": size.astype(str),
+        "class": np.where(size > 50, "big", "small"), "y": r.choice(["a", "b"], n),
+    })  # fmt: skip
+    kinds = (ColumnKind.NUMERIC, ColumnKind.NUMERIC, ColumnKind.CATEGORICAL, ColumnKind.CATEGORICAL)
+    schema = Schema(tuple(map(Column, frame.columns, kinds)), "y", Task.CLASSIFICATION, ("a", "b"))
+    asked = np.zeros((n, 3), bool)
+    asked[:40, 0] = asked[40:80, 2] = True
+    truth = frame.copy()
+    frame.loc[:39, "price"] = "9"
+    frame.loc[40:79, "class"] = np.where(frame["class"][40:80] == "big", "small", "big")
+    guessed = guess_cells(frame, schema, asked.astype(float), asked)
+    price = np.array([float(guessed[i, 0].text) for i in range(40)])
+    spread = np.abs(truth["price"].astype(float) - truth["price"].astype(float).median())[:40].mean()
+    assert np.abs(price - truth["price"][:40].astype(float)).mean() < 0.15 * spread
+    assert all(float(g.low) <= float(g.text) <= float(g.high) for (_, j), g in guessed.items() if j == 0)
+    right = [guessed[i, 2].text == truth["class"][i] for i in range(40, 80) if (i, 2) in guessed]
+    assert np.mean(right) > 0.9 and len(right) >= 36
+    shuffled = frame.assign(y=frame["y"].to_numpy()[r.permutation(n)])
+    assert guess_cells(shuffled, schema, asked.astype(float), asked) == guessed
 
 
 def test_proposers_change_nothing() -> None:

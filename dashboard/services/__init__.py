@@ -3,7 +3,18 @@
 Plain functions over records; nothing here that the command line can't do as well. Writes happen through the engine.
 """
 
-from dashboard.services.exports import changes, export_command, export_file, export_names
+from dashboard.services.checks import (
+    Expected,
+    expected,
+    is_checked,
+    measure,
+    measured,
+    measuring,
+    of_type,
+    recommended,
+    stop_measuring,
+)
+from dashboard.services.exports import changes, export_command, export_file, export_names, refused
 from dashboard.services.results import (
     Explanation,
     accept,
@@ -50,6 +61,7 @@ from dashboard.services.runs import (
 from dashboard.services.tables import Preview, example_file, keep_upload, preview
 
 __all__ = [
+    "Expected",
     "Explanation",
     "JobState",
     "Option",
@@ -66,22 +78,30 @@ __all__ = [
     "edit",
     "events",
     "example_file",
+    "expected",
     "explain",
     "export_command",
     "export_file",
     "export_names",
     "first_run",
+    "is_checked",
     "is_done",
     "keep_upload",
     "load_settings",
     "log",
+    "measure",
+    "measured",
+    "measuring",
     "models",
+    "of_type",
     "open_example",
     "options",
     "preview",
     "projection",
     "projections",
+    "recommended",
     "redo",
+    "refused",
     "reject",
     "revert",
     "run_names",
@@ -94,6 +114,7 @@ __all__ = [
     "start",
     "start_again",
     "status",
+    "stop_measuring",
     "thresholds",
     "undo",
     "validation_rows",

@@ -9,7 +9,7 @@ import pandas as pd
 
 from dashboard.services.results import log
 from dashboard.services.runs import run_path
-from demix_core.repairs.apply import plan
+from demix_core.repairs.apply import plan, refusal
 from demix_core.store import Run, storing
 
 
@@ -18,6 +18,13 @@ def changes(name: str) -> pd.DataFrame:
     run = Run.open(run_path(name))
     events_ = log(name).events()
     return plan(run.patches(), log(name).replay(), events_).rows
+
+
+def refused(name: str, patch_id: int, value: str) -> str:
+    """Why an own value for this suggestion can't stand; '' where it can."""
+    run = Run.open(run_path(name))
+    patch = run.patches().set_index("patch_id").loc[patch_id]
+    return refusal(run.schema(), patch["column"], value)
 
 
 def export_names(name: str) -> dict[str, str]:

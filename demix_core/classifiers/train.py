@@ -138,7 +138,10 @@ def gather(paths: Sequence[Path], shape: Shape) -> Corpus:
         for name, value in values.items():
             parts[name].append(value)
     per_view = ("features", "context", "tokens", "models")
-    return Corpus(**{name: np.concatenate(values, int(name in per_view)) for name, values in parts.items()})
+    made: dict[str, np.ndarray] = {}
+    for name in list(parts):  # one at a time, so that never all of it is there twice
+        made[name] = np.concatenate(parts.pop(name), int(name in per_view))
+    return Corpus(**made)
 
 
 def learn(shape: Shape, corpus: Corpus, settings: TrainSettings, progress: Progress = no_progress) -> Dec:
@@ -268,12 +271,13 @@ def make_card(network: Dec, held: Corpus, settings: TrainSettings, tables: int) 
         "made": datetime.now(UTC).date().isoformat(),
         "command": command_of(settings),
         "data": {
-            "source": "synthetic tables drawn from random structural causal models; no real table",
+            "source": "synthetic tables from random structural causal models, half plain, half lifelike; no real table",
             "tables": settings.tables,
             "rows_per_table": [SMALLEST, LARGEST],
             "rows_kept_per_table": ROWS_KEPT,
             "regression_share": REGRESSION_SHARE,
-            "corruption": "broad (LE, FE: 1-30 % of the rows, half log-uniform, half uniform; SC: 3-25 %, uniform)",
+            "corruption": "broad for plain, wide for lifelike tables; LE, FE: 1-30 % of the rows, half log-uniform, "
+            "half uniform; SC: 3-25 %, uniform",
             "task_models": list(ARCHITECTURES),
         },
         "settings": {k: v for k, v in asdict(settings).items() if k != "workers"},

@@ -22,11 +22,12 @@ class Corrupted:
     """A table with planted errors. frame: the kept rows; truth: one line per kept row, in the same order.
 
     truth columns: row_id (0-based position in frame), label_error, feature_error, spurious (bool),
-    columns (the corrupted columns, joined by '|').
+    columns (the corrupted columns, joined by '|'). kept: int64, for each row its position in the table it comes from.
     """
 
     frame: pd.DataFrame
     truth: pd.DataFrame
+    kept: np.ndarray
 
 
 @dataclass(frozen=True)

@@ -102,10 +102,64 @@ def _typo(frame: pd.DataFrame, rows: np.ndarray, column: str, rng: np.random.Gen
     write_texts(frame, rows, column, np.array(wrong, object))
 
 
-NUMBER_KINDS: tuple[Kind, ...] = (
-    _outlier, _outliers, _scale, _noise, _unit, _sentinel, _shifted, _shuffled, _missing,
+def _offset(frame: pd.DataFrame, rows: np.ndarray, column: str, rng: np.random.Generator) -> None:
+    """A counter that was not reset: every value moved by the same amount."""
+    v = to_numeric(frame[column])
+    step = rng.uniform(1, 5) * rng.choice([-1.0, 1.0]) * (np.nanstd(v) + 1e-9)
+    write_numbers(frame, rows, column, v[rows] + step)
+
+
+def _mixed_units(frame: pd.DataFrame, rows: np.ndarray, column: str, rng: np.random.Generator) -> None:
+    """A wrong unit, another one in each row."""
+    factor = rng.choice([0.001, 0.01, 0.1, 10.0, 100.0, 1000.0], len(rows))
+    write_numbers(frame, rows, column, to_numeric(frame[column])[rows] * factor)
+
+
+def _negative(frame: pd.DataFrame, rows: np.ndarray, column: str, rng: np.random.Generator) -> None:
+    write_numbers(frame, rows, column, -to_numeric(frame[column])[rows])
+
+
+def _wrong_digit(frame: pd.DataFrame, rows: np.ndarray, column: str, rng: np.random.Generator) -> None:
+    """One digit mistyped, somewhere among the leading two."""
+    v = to_numeric(frame[column])[rows]
+    place = 10.0 ** (np.floor(np.log10(np.maximum(np.abs(v), 1e-6))) - rng.integers(0, 2, len(rows)))
+    write_numbers(frame, rows, column, v + place * rng.integers(1, 9, len(rows)) * rng.choice([-1, 1], len(rows)))
+
+
+def _capped(frame: pd.DataFrame, rows: np.ndarray, column: str, rng: np.random.Generator) -> None:
+    """A limit that should not be there."""
+    v = to_numeric(frame[column])
+    low, high = np.nanquantile(v, [0.1, 0.9])
+    write_numbers(frame, rows, column, np.full(len(rows), rng.choice([low, high])))
+
+
+def _rewritten(frame: pd.DataFrame, rows: np.ndarray, column: str, rng: np.random.Generator) -> None:
+    """Written in another way by another system: upper case, cut short, blanks around, a broken sign."""
+    texts = to_text(frame[column])[rows].astype(str)
+    way = int(rng.integers(4))
+    made = [(t.swapcase(), t[:2] + ".", f" {t} ", t + "Ã©")[way] if t else t for t in texts]
+    write_texts(frame, rows, column, np.array(made, object))
+
+
+@dataclass(frozen=True)
+class Kinds:
+    """The kinds of cell errors that a protocol draws from; one named twice is twice as frequent."""
+
+    number: tuple[Kind, ...]
+    category: tuple[Kind, ...]
+
+
+BROAD = Kinds(
+    (_outlier, _outliers, _scale, _noise, _unit, _sentinel, _shifted, _shuffled, _missing),
+    (_category, _category, _typo, _shifted, _shuffled, _missing),
+)
+WIDE = Kinds(
+    (
+        _outlier, _outlier, _outliers, _outliers, _scale, _scale, _noise, _noise, _unit, _mixed_units, _sentinel,
+        _sentinel, _shifted, _shuffled, _missing, _offset, _negative, _wrong_digit, _capped,
+    ),
+    (_category, _category, _category, _typo, _shifted, _shuffled, _missing, _rewritten),
 )  # fmt: skip
-CATEGORY_KINDS: tuple[Kind, ...] = (_category, _category, _typo, _shifted, _shuffled, _missing)
 
 
 @dataclass(frozen=True)
@@ -142,7 +196,7 @@ class BroadPlan(Plan):
         out = frame.iloc[kept].reset_index(drop=True).copy()
         label = self._flip(out, rng)
         touched = self._corrupt_cells(out, label, rng)
-        return Corrupted(out, truth_table(label, spurious, touched))
+        return Corrupted(out, truth_table(label, spurious, touched), kept)
 
     def _flip(self, out: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
         weights = _flip_weights(out, self.schema, self.label_shape, rng)
@@ -246,7 +300,18 @@ def _share(rng: np.random.Generator) -> float:
 
 @PROTOCOLS.register("broad")
 def broad(frame: pd.DataFrame, schema: Schema, alpha: float | None, seed: int) -> Plan:
-    """Draw a run. alpha, if given, fixes the clean share: half of the rest LE, half FE; else each share is drawn."""
+    """Draw a run."""
+    return _draw(frame, schema, alpha, seed, BROAD)
+
+
+@PROTOCOLS.register("wide")
+def wide(frame: pd.DataFrame, schema: Schema, alpha: float | None, seed: int) -> Plan:
+    """As broad, with more kinds of cell errors: mixed units, wrong signs and digits, offsets, caps, rewritten words."""
+    return _draw(frame, schema, alpha, seed, WIDE)
+
+
+def _draw(frame: pd.DataFrame, schema: Schema, alpha: float | None, seed: int, kinds: Kinds) -> Plan:
+    """alpha, if given, fixes the clean share: half of the rest LE, half FE; else each share is drawn."""
     rng = np.random.default_rng([seed, 3])
     label_share, feature_share = [_share(rng) for _ in range(2)] if alpha is None else [(1 - alpha) / 2] * 2
     label_kinds = CLASS_KINDS if schema.task is Task.CLASSIFICATION else TARGET_KINDS
@@ -254,8 +319,8 @@ def broad(frame: pd.DataFrame, schema: Schema, alpha: float | None, seed: int) -
     groups = tuple(
         Group(
             columns=tuple(rng.choice(pool, min(len(pool), int(rng.integers(1, 6))), replace=False).tolist()),
-            number_kind=NUMBER_KINDS[rng.integers(len(NUMBER_KINDS))],
-            category_kind=CATEGORY_KINDS[rng.integers(len(CATEGORY_KINDS))],
+            number_kind=kinds.number[rng.integers(len(kinds.number))],
+            category_kind=kinds.category[rng.integers(len(kinds.category))],
             swap=bool(rng.random() < SWAPS),
         )
         for _ in range(rng.integers(1, 5))

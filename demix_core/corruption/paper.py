@@ -106,7 +106,7 @@ class PaperPlan(Plan):
             self._corrupt(out, column, wrong_cells, rng)
         label, feature = np.zeros(len(out), bool), np.zeros(len(out), bool)
         label[wrong_label], feature[wrong_cells] = True, True
-        return Corrupted(out, truth_table(label, spurious, dict.fromkeys(self.columns, feature)))
+        return Corrupted(out, truth_table(label, spurious, dict.fromkeys(self.columns, feature)), kept)
 
     def _corrupt(self, frame: pd.DataFrame, column: str, rows: np.ndarray, rng: np.random.Generator) -> None:
         if column not in self.means:

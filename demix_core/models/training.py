@@ -38,18 +38,20 @@ def fit(
     seed: int,
     progress: Progress = no_progress,
     should_stop: ShouldStop = never_stop,
+    weights: np.ndarray | None = None,
 ) -> FittedModel:
     """Train the model named in the settings with AdamW; keep the weights of the epoch of least validation loss.
 
     n_outputs: K classes, 1 for regression. Stops early after `settings.patience` epochs without a better mean
     validation loss. When the rarest class holds less than RARE_SHARE of the rows, the training loss (and nothing
     else: neither the recorded losses, nor the validation loss, nor influence) weighs classes by 1/sqrt(share).
+    weights: float [N] of the rows, on top of that; None: all alike.
     The result's losses are each row's unweighted loss in the training forward pass of each epoch.
 
     InputError: no rows, an unknown model, settings out of range, or training that diverges. Cancelled: asked to stop.
     """
     _check(train, validation, settings)
-    run = _Run(train, validation, task, n_outputs, settings, seed)
+    run = _Run(train, validation, task, n_outputs, settings, seed, weights)
     best, best_state, best_epoch, history = math.inf, run.state(), 0, []
     for epoch in range(settings.epochs):
         history.append(run.epoch(epoch, progress, should_stop))
@@ -86,15 +88,20 @@ class _Run:
     """The tensors and the optimiser of one fit."""
 
     def __init__(
-        self, train: Encoded, validation: Encoded, task: Task, n_outputs: int, settings: FitSettings, seed: int
-    ) -> None:
+        self, train: Encoded, validation: Encoded, task: Task, n_outputs: int, settings: FitSettings, seed: int,
+        weights: np.ndarray | None,
+    ) -> None:  # fmt: skip
         self.settings, self.task = settings, task
         self.batch = min(settings.batch_size, max(SMALLEST_BATCH, len(train.y) // STEPS_AT_LEAST))
         self.network = build(settings.model, train.x.shape[1], n_outputs, seed)
         self.x = torch.as_tensor(train.x, dtype=torch.float32)
         self.y = target_tensor(train.y, self.x, task)
         self.validation = validation
-        self.class_weights = _class_weights(self.y, n_outputs) if task is Task.CLASSIFICATION else None
+        by_class = _class_weights(self.y, n_outputs) if task is Task.CLASSIFICATION else None
+        self.weights = None if by_class is None else by_class[self.y]
+        if weights is not None:
+            own = torch.as_tensor(weights, dtype=torch.float32)
+            self.weights = own if self.weights is None else own * self.weights
         self.generator = torch.Generator().manual_seed(seed)
         self.optimiser = torch.optim.AdamW(self.network.parameters(), lr=settings.learning_rate, fused=True)
 
@@ -108,26 +115,23 @@ class _Run:
         n, size = len(self.y), self.batch
         order = torch.randperm(n, generator=self.generator)
         x, y = self.x.index_select(0, order), self.y.index_select(0, order)
+        weights = None if self.weights is None else self.weights[order]
         visited = torch.empty(n)
         for start in range(0, n, size):
             if should_stop():
                 raise Cancelled("Training was cancelled.")
             batch = slice(start, start + size)
-            visited[batch] = self._step(x[batch], y[batch])
+            visited[batch] = self._step(x[batch], y[batch], None if weights is None else weights[batch])
             done = (epoch + min(start + size, n) / n) / self.settings.epochs
             progress(done, f"Epoch {epoch + 1} of at most {self.settings.epochs}")
         losses = torch.empty(n)
         losses[order] = visited
         return losses.numpy()
 
-    def _step(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    def _step(self, x: torch.Tensor, y: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
         """One step of AdamW on these rows; returns their unweighted losses [B] before the step."""
         losses = row_loss(self.network(x), y, self.task)
-        if self.class_weights is None:
-            mean = losses.mean()
-        else:
-            weights = self.class_weights[y]
-            mean = (weights * losses).sum() / weights.sum()
+        mean = losses.mean() if weights is None else (weights * losses).sum() / weights.sum()
         self.optimiser.zero_grad()
         mean.backward()
         self.optimiser.step()

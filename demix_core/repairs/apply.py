@@ -6,6 +6,7 @@ Where two accepted patches speak of one cell the later decision wins; a dropped 
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import re
 from collections.abc import Mapping, Sequence
@@ -13,14 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from demix_core.columns import to_text
+from demix_core.columns import to_numeric, to_text
 from demix_core.decisions import PatchState
 from demix_core.errors import RunError
 from demix_core.store import write_file
 from demix_core.tablefile import TableFile
-from demix_core.types import DROP_VALUE, Action, DecisionKind, Event
+from demix_core.types import DROP_VALUE, Action, ColumnKind, DecisionKind, Event, Schema
 
 WEIGHT_COLUMN = "demix_weight"
 COLUMNS = ("row_id", "column", "old", "new", "error_type", "action", "confidence", "reviewer", "time", "reason")
@@ -35,6 +37,12 @@ class Changes:
     dropped: frozenset[int]
     weights: dict[int, float]
     rows: pd.DataFrame
+
+    @property
+    def key(self) -> str:
+        """What is changed, as a hash: whatever was measured of other changes is out of date."""
+        wanted = self.rows[["row_id", "column", "new", "action"]].astype(str)
+        return hashlib.sha256(wanted.to_csv(index=False).encode()).hexdigest()
 
 
 def plan(patches: pd.DataFrame, states: Mapping[int, PatchState], events: Sequence[Event] = ()) -> Changes:
@@ -58,6 +66,50 @@ def plan(patches: pd.DataFrame, states: Mapping[int, PatchState], events: Sequen
         elif change["action"] != Action.DROP:
             cells[(int(change["row_id"]), str(change["column"]))] = str(change["new"])
     return Changes(cells, dropped, weights, rows)
+
+
+def expected_gain(patches: pd.DataFrame, states: Mapping[int, PatchState]) -> tuple[float | None, int]:
+    """(expected fall of the mean validation loss, standing decisions that nothing is known of, such as own values).
+
+    The sum of the accepted patches' gains (influence is additive to first order); None where none is known.
+    """
+    gains = dict(zip(patches["patch_id"], patches["gain"], strict=True))
+    standing = {i: s for i, s in states.items() if s.kind in (DecisionKind.ACCEPT, DecisionKind.EDIT)}
+    known = [gains[i] for i, s in standing.items() if s.kind is DecisionKind.ACCEPT and np.isfinite(gains[i])]
+    return (float(np.sum(known)) if known else None), len(standing) - len(known)
+
+
+def repaired(frame: pd.DataFrame, changes: Changes) -> tuple[pd.DataFrame, np.ndarray | None]:
+    """(the rows after the changes, weights float [n] or None where no row has one). frame: texts, indexed by row id.
+
+    Changes of rows that are not in the frame are left out.
+    """
+    out = frame.copy()
+    for column in {c for _, c in changes.cells}:
+        new = {row: text for (row, name), text in changes.cells.items() if name == column and row in out.index}
+        if new:
+            out.loc[list(new), column] = list(new.values())
+    out = out[~out.index.isin(list(changes.dropped))]
+    weights = np.array([changes.weights.get(int(i), 1.0) for i in out.index])
+    return out, weights if (weights != 1).any() else None
+
+
+def refusal(schema: Schema, column: str | None, value: str) -> str:
+    """Why a person's own value can't stand, in a sentence; '' where it can. column: None for a weight.
+
+    A class must be one of the known ones, a number a number; a feature's cell may be empty, which means missing.
+    """
+    if column is None:
+        weight = to_numeric(pd.Series([value], dtype=object))[0]
+        return "" if weight >= 0 else f"'{value}' is no weight; give a number that is not negative."
+    if column == schema.target and schema.classes:
+        if value.strip() in schema.classes:
+            return ""
+        return f"'{value}' is no known label of '{column}'; choose among {', '.join(schema.classes[:8])}."
+    if schema.kind(column) is ColumnKind.NUMERIC and np.isnan(to_numeric(pd.Series([value], dtype=object))[0]):
+        empty = not value.strip() and column != schema.target
+        return "" if empty else f"'{value}' is no number, and '{column}' holds numbers; give one, with a decimal point."
+    return ""
 
 
 def write(table: TableFile, changes: Changes, out: Path, with_weights: bool = False) -> None:

@@ -7,8 +7,10 @@ To add a repair, write one file in this folder:
         error_type = ErrorType.LABEL
         action = Action.RELABEL
 
+        margin = 0.7
+
         @staticmethod
-        def propose(evidence: Evidence, row: int) -> list[Proposal] | Declined: ...
+        def propose(evidence: Evidence, rows: np.ndarray) -> Iterator[list[Proposal] | Declined]: ...
 
 A proposer never changes data; apply.py alone does. Dropping a row needs no proposer: every patch can be edited to it.
 """
@@ -79,13 +81,20 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Proposal:
-    """A patch before it has a number. certainty: in [0, 1], how sure the new value is, given that the row is wrong."""
+    """A patch before it has a number. certainty: in [0, 1], how sure the new value is, given that the row is wrong.
+
+    alternatives: (text, probability or NaN) of other values, likeliest first; pattern: the same text for all cells of
+    one shared mistake, '' for none; unseen: whether a sure one may be accepted without looking.
+    """
 
     column: str | None
     old: str
     new: str
     certainty: float
     reason: str
+    alternatives: tuple[tuple[str, float], ...] = ()
+    pattern: str = ""
+    unseen: bool = True
 
 
 @dataclass(frozen=True)
@@ -96,14 +105,15 @@ class Declined:
 
 
 class Proposer(Protocol):
-    """One way to repair one type of error."""
+    """One way to repair one type of error. margin: confidence from which accepting unseen is recommended."""
 
     error_type: ErrorType
     action: Action
+    margin: float
 
     @staticmethod
-    def propose(evidence: Evidence, row: int) -> list[Proposal] | Declined:
-        """Changes for the row at this position, the best first."""
+    def propose(evidence: Evidence, rows: np.ndarray) -> Iterator[list[Proposal] | Declined]:
+        """Changes for the rows at these positions, one answer per row in their order."""
         ...
 
 
@@ -122,25 +132,30 @@ def suggest(evidence: Evidence, flags: np.ndarray) -> Suggestions:
     """Ask every proposer about the rows flagged for its type. flags: bool [N, 3] in the order of ErrorType.
 
     A patch's confidence is P(the row has this error) × P(the new value is right, if it has): the chance that
-    accepting it is right.
+    accepting it is right. Recommended: confident enough for its repair's margin, so that rows that may be right are
+    left alone.
     """
     proposers = {repair.error_type: repair for _, repair in REPAIRS.items()}
+    found: dict[tuple[int, int], list[Proposal] | Declined] = {}
+    for k, kind in enumerate(ErrorType):
+        rows = np.flatnonzero(flags[:, k])
+        answers = proposers[kind].propose(evidence, rows) if kind in proposers else (_NO_REPAIR for _ in rows)
+        found |= {(int(row), k): answer for row, answer in zip(rows, answers, strict=True)}
     patches: list[Patch] = []
     declined: list[tuple[int, ErrorType, str]] = []
-    for row, k, kind in _flagged(flags):
-        row_id = int(evidence.frame.index[row])
-        answer = proposers[kind].propose(evidence, row) if kind in proposers else Declined("No repair for this type.")
+    for row, k in sorted(found):
+        kind, answer, row_id = tuple(ErrorType)[k], found[row, k], int(evidence.frame.index[row])
         if isinstance(answer, Declined):
             declined.append((row_id, kind, answer.reason))
             continue
         for p in answer:
             sure = round(float(evidence.probabilities[row, k]) * min(max(p.certainty, 0.0), 1.0), 6)
-            action = proposers[kind].action
-            patches.append(Patch(len(patches), row_id, kind, action, p.column, p.old, p.new, sure, p.reason))
+            patch = Patch(
+                len(patches), row_id, kind, proposers[kind].action, p.column, p.old, p.new, sure, p.reason,
+                recommended=p.unseen and sure >= proposers[kind].margin, alternatives=p.alternatives, pattern=p.pattern,
+            )  # fmt: skip
+            patches.append(patch)
     return Suggestions(tuple(patches), tuple(declined))
 
 
-def _flagged(flags: np.ndarray) -> Iterator[tuple[int, int, ErrorType]]:
-    kinds = tuple(ErrorType)
-    for row, k in zip(*np.nonzero(flags), strict=True):
-        yield int(row), int(k), kinds[k]
+_NO_REPAIR = Declined("No repair for this type.")

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 
 from demix_core.repairs.base import REPAIRS, Declined, Evidence, Proposal
 from demix_core.types import Action, ErrorType
+
+ALTERNATIVES, LEAST_PROBABILITY = 4, 0.02
+"""Other classes are offered as far as they have this probability, at most one less than this many."""
+
+Z80 = 1.2816
+"""Standard deviations of an 80 % interval."""
 
 AMONG = 3
 """The reason says so when the given class is not among this many most likely ones."""
@@ -20,10 +27,13 @@ class Relabel:
     error_type = ErrorType.LABEL
     action = Action.RELABEL
 
+    margin = 0.7
+
     @staticmethod
-    def propose(evidence: Evidence, row: int) -> list[Proposal] | Declined:
-        """One proposal, never the given label."""
-        return _other_class(evidence, row) if evidence.classes else _other_value(evidence, row)
+    def propose(evidence: Evidence, rows: np.ndarray) -> Iterator[list[Proposal] | Declined]:
+        """One proposal a row, never the given label."""
+        for row in rows:
+            yield _other_class(evidence, int(row)) if evidence.classes else _other_value(evidence, int(row))
 
 
 def _other_class(evidence: Evidence, row: int) -> list[Proposal] | Declined:
@@ -36,7 +46,10 @@ def _other_class(evidence: Evidence, row: int) -> list[Proposal] | Declined:
         return Declined("No other class is at all likely for this row.")
     old, new = evidence.cell(row, evidence.schema.target), evidence.target_text(best)
     certainty = float(p[best] / max(1 - p[given], p[best]))  # P(best | the given class is wrong)
-    return [Proposal(evidence.schema.target, old, new, certainty, _class_reason(p, given, best, old, new))]
+    order = [int(k) for k in np.argsort(-others)[1:ALTERNATIVES] if others[k] >= LEAST_PROBABILITY]
+    alternatives = tuple((evidence.target_text(k), float(p[k])) for k in order)
+    reason = _class_reason(p, given, best, old, new)
+    return [Proposal(evidence.schema.target, old, new, certainty, reason, alternatives)]
 
 
 def _class_reason(p: np.ndarray, given: int, best: int, old: str, new: str) -> str:
@@ -58,5 +71,8 @@ def _other_value(evidence: Evidence, row: int) -> list[Proposal] | Declined:
     scale = max(evidence.residual_scale, 1e-12)
     apart = abs(float(evidence.given[row]) - value)
     certainty = math.erf(apart / scale / math.sqrt(2))  # P(an ordinary residual is smaller than this one)
-    reason = f"Given {old}, but rows like this one have about {new}, give or take {scale:.3g}."
-    return [Proposal(evidence.schema.target, old, new, certainty, reason)]
+    low, high = (evidence.target_text(value + side * Z80 * scale) for side in (-1, 1))
+    reason = f"Given {old}, but rows like this one have about {new} (80 %: {low} to {high})."
+    other = evidence.target_text(float(evidence.model[row, 0]))
+    alternatives = ((other, math.nan),) if other not in (old, new) else ()
+    return [Proposal(evidence.schema.target, old, new, certainty, reason, alternatives)]

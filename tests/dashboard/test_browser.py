@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page
 
 from demix_core.exporting import export
+from demix_core.pipeline import diagnose
 from demix_core.store import Run
 from demix_core.types import DecisionKind
 from tests import tiny
@@ -102,6 +105,9 @@ def decide_some(page: Page, run: Run) -> None:
     assert len(wanted)
     page.wait_for_selector(f'#queue_head[data-n="{len(wanted)}"]', state="attached")
     page.get_by_role("button", name="Decide together").click()
+    if wanted["recommended"].any():
+        page.get_by_role("button", name=f"Accept {wanted['recommended'].sum()} ").wait_for()
+        page.get_by_text("that DeMix recommends").click()
     page.get_by_role("button", name=f"Accept {len(wanted)} ").click()
     wait_decided(page, 1 + len(wanted))
     assert page.evaluate("JSON.stringify(window.demixMap.camera)") == camera
@@ -237,3 +243,42 @@ def test_everything_to_decide_is_on_one_screen(browser: Browser, address: str, s
     page.wait_for_selector(".st-key-edit_box")
     assert page.locator(".st-key-accept").bounding_box() == place
     page.close()
+
+
+def test_measure_a_batch_take_it_back_and_the_figures_return(
+    browser: Browser, address: str, workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("demix_core.work.project", tiny.flat_map)
+    table, dec = tiny.table(tmp_path / "t.csv", n=300), tiny.classifier(tmp_path / "dec.safetensors")
+    run = diagnose(table, workspace / "runs" / "check", tiny.settings(dec))
+    by_type = [list(g["patch_id"]) for _, g in run.patches().groupby("error_type")]
+    assert len(by_type) >= 2
+    accept(run, by_type[0])
+    page = new_page(browser)
+    page.goto(f"{address}/check?run=check")
+    first = measured(page)
+    accept(run, by_type[1])
+    page.reload()
+    page.get_by_text("have changed since").wait_for()
+    second = measured(page)
+    assert second != first
+    newest = max(e.seq for e in run.decisions().events())
+    page.locator(f".st-key-take_back_batch_{newest} button").click()
+    page.wait_for_function(f"document.querySelector('#metrics')?.innerText !== {json.dumps(second)}")
+    assert page.inner_text("#metrics") == first, "known already: nothing is trained again"
+    assert {i for i, s in run.decisions().replay().items()} == set(by_type[0])
+    assert errors_of(page) == []
+    page.close()
+
+
+def accept(run: Run, ids: list[int]) -> None:
+    with closing(run.decisions()) as log:
+        log.accept([int(i) for i in ids])
+
+
+def measured(page: Page) -> str:
+    """Presses the button, waits for the job, and reads the table of metrics."""
+    page.locator(".st-key-measure button").first.click()
+    page.wait_for_selector(".st-key-measuring")
+    page.wait_for_selector(".st-key-measured #metrics")
+    return str(page.inner_text("#metrics"))

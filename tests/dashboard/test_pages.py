@@ -13,7 +13,7 @@ from dashboard import deciding, services
 from dashboard.state import DataChoice
 from tests.dashboard import fake_run
 
-PAGES = ("data", "diagnose", "review", "export")
+PAGES = ("data", "diagnose", "review", "check", "export")
 Open = Callable[..., AppTest]
 
 
@@ -33,7 +33,7 @@ def test_an_empty_workspace_says_what_to_do(page: str, workspace: Path, open_app
 def test_a_finished_run_shows_on_every_page(page: str, run: Path, open_app: Open) -> None:
     app = open_app(page)
     assert app.sidebar.selectbox[0].value == "fake"
-    assert page == "data" or "dx-empty" not in html(app) or page == "export"
+    assert page == "data" or "dx-empty" not in html(app) or page in ("check", "export")
 
 
 def test_the_first_screen_is_the_review_of_the_newest_run(run: Path, open_app: Open) -> None:
@@ -81,7 +81,10 @@ def test_an_edit_is_taken_from_the_field(run: Path, open_app: Open) -> None:
 
 def test_bulk_says_the_count_first_and_is_one_event(run: Path, open_app: Open) -> None:
     app = open_app()
-    total = len(services.book("fake").patches)
+    patches = services.book("fake").patches
+    assert app.button(key="bulk_accept").label.startswith(f"Accept {patches['recommended'].sum()} suggestions of ")
+    app.toggle(key="w_bulk_advised").set_value(False).run()
+    total = len(patches)
     button = app.button(key="bulk_accept")
     assert button.label.startswith(f"Accept {total} suggestions of ")
     button.click().run()
@@ -95,6 +98,17 @@ def test_bulk_min_confidence_narrows(run: Path, open_app: Open) -> None:
     app.slider(key="w_bulk_least").set_value(0.9).run()
     wanted = int((services.book("fake").patches["confidence"] >= 0.9).sum())
     assert app.button(key="bulk_reject").label.startswith(f"Reject {wanted} ")
+
+
+def test_one_press_mends_a_mistake_that_many_cells_share(run: Path, open_app: Open) -> None:
+    app = open_app()
+    patches = services.book("fake").patches
+    shared = patches[patches["pattern"] != ""]
+    assert len(shared) > 1
+    app.session_state["demix"].look_at(int(shared["row_id"].iloc[0]), int(shared["patch_id"].iloc[0]))
+    app.run()
+    app.button(key="bulk_pattern").click().run()
+    assert {p for e in services.events("fake") for p in e.patch_ids} == set(shared["patch_id"])
 
 
 def test_filters_narrow_the_queue_and_clear(run: Path, open_app: Open) -> None:
@@ -226,3 +240,83 @@ def test_the_queue_turns_its_page_with_the_current_line(
     assert state.page == 2
     order = deciding.queue_of(state, services.book("fake"), services.codes("fake"))
     assert services.book("fake").patch_at[state.patch] == order[4]
+
+
+# ---- check -------------------------------------------------------------------------------------------------------
+
+
+def evaluation(key: str, delta: float = 0.02) -> dict[str, object]:
+    """A result as check.evaluate writes it."""
+    metric = {
+        "metric": "auc", "title": "AUC", "higher": True, "before": 0.8, "after": 0.8 + delta, "low": delta / 2,
+        "high": delta * 2, "p": 0.01, "seeds_before": [0.8], "seeds_after": [0.8 + delta], "delta": delta,
+        "better": delta > 0,
+    }  # fmt: skip
+    part = {"rows": 600, "metrics": [metric], "slices": [
+        {"words": "sex = Male", "rows": 300, "before": 0.7, "after": 0.8, "q": 0.001},
+        {"words": "age ≤ 30", "rows": 100, "before": 0.7, "after": 0.71, "q": 0.5},
+    ]}  # fmt: skip
+    return {
+        "made": "now", "key": key, "seeds": [0, 1], "model": "mlp1", "rows": {"before": 2400, "after": 2400},
+        "changes": {"cells": 3, "dropped": 0, "weights": 0}, "estimate": {"gain": 0.01, "unknown": 0},
+        "parts": {"validation": part},
+        "contributions": [
+            {"kind": "type", "name": "label_error", "patches": 3, "ruler": "validation", "metrics": [metric]},
+            {"kind": "batch", "name": "1", "patches": 3, "ruler": "validation", "metrics": [metric]},
+        ],
+        "ruler": {"suspects": 1, "metrics": [metric],
+                  "shown": [{"row": 5, "given": "<=50K", "likely": ">50K", "certainty": 0.9}]},
+    }  # fmt: skip
+
+
+def test_check_offers_the_recommended_ones_when_nothing_is_accepted(run: Path, open_app: Open) -> None:
+    app = open_app("check")
+    assert "Nothing is accepted yet" in html(app)
+    ids = services.recommended("fake")
+    app.button(key="accept_recommended").click().run()
+    assert set(services.events("fake")[0].patch_ids) == set(ids)
+    assert f'data-gain="{len(ids) * 1e-5:.6f}"' in html(app)
+
+
+def test_check_shows_a_measurement_and_takes_a_part_back(run: Path, open_app: Open) -> None:
+    from demix_core.store import Run
+
+    patches = Run(run).patches()
+    labels = [int(i) for i in patches.loc[patches["error_type"] == "label_error", "patch_id"][:3]]
+    services.accept("fake", labels)
+    key = services.expected("fake").key
+    path = Run(run).evaluation(key, 5)
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(evaluation(key)))
+    app = open_app("check")
+    shown = html(app)
+    assert 'data-metric="auc"' in shown.replace("'", '"') and "+0.0200" in shown and "better" in shown
+    assert "sex = Male" in shown and "unclear" in shown and "&gt;50K" in shown
+    assert app.button(key="measure").disabled
+    app.button(key="take_back_batch_1").click().run()
+    assert services.expected("fake").changed == 0
+    assert "Nothing is accepted yet" in html(app)
+    services.redo("fake")
+    app.run()
+    assert 'id="metrics"' in html(app), "the same decisions show their measurement again"
+
+
+def test_check_says_when_the_measurement_is_out_of_date(run: Path, open_app: Open) -> None:
+    services.accept("fake", services.recommended("fake")[:4])
+    (run / "check").mkdir()
+    (run / "check" / "evaluation.json").write_text(json.dumps(evaluation("of other decisions", -0.01)))
+    app = open_app("check")
+    assert not app.button(key="measure").disabled and "worse" in html(app)
+    assert any("have changed since" in c.value for c in app.caption)
+
+
+def test_an_own_value_that_can_not_stand_is_refused_with_a_reason(run: Path, open_app: Open) -> None:
+    from demix_core.store import Run
+
+    patches = Run(run).patches()
+    cell = patches[(patches["error_type"] == "feature_error") & patches["column"].isin(["age", "hours"])].iloc[0]
+    assert "no number" in services.refused("fake", int(cell["patch_id"]), "forty")
+    assert services.refused("fake", int(cell["patch_id"]), "41") == ""
+    assert services.refused("fake", int(cell["patch_id"]), "") == "", "an empty cell is a missing value"
+    label = patches[patches["error_type"] == "label_error"].iloc[0]
+    assert "no known label" in services.refused("fake", int(label["patch_id"]), "rich")

@@ -1,0 +1,373 @@
+"""`bench repair`: what repairs bring on six real tables that neither the DEC nor the repairs' settings ever saw.
+
+Every arm trains the same model with the same budget on the same corrupted rows, differently repaired, and is measured
+on clean test rows. Settings of our repairs (margins, strengths) were chosen on other tables.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.stats import spearmanr, wilcoxon
+
+from demix_core.benchmark._peers import PEERS
+from demix_core.benchmark._tables import BENCHMARKS, load
+from demix_core.benchmark.detect import make_case
+from demix_core.classifiers.detect import Case, detect
+from demix_core.columns import to_numeric
+from demix_core.evaluation.arms import Arm, Trainer, truth
+from demix_core.evaluation.metrics import METRICS, Measured
+from demix_core.influence.head import head_of
+from demix_core.modalities.tabular import TabularEncoder
+from demix_core.planting import Parts, split_and_plant
+from demix_core.repairs.base import Evidence, suggest
+from demix_core.settings import Settings
+from demix_core.types import Action, Encoded, ErrorType, Patch, Schema, Task
+from demix_core.work import cell_texts, evidence_of
+
+SEEDS = (2026, 2027, 2028, 2029, 2030)
+CONDITIONS = (("paper", 0.5), ("paper", 0.9))
+MODELS = ("mlp1", "mlp2")
+TRAININGS = 1
+"""Seeds of the model per run."""
+
+WORKERS = 2
+REVIEWED = (100, 500)
+NOTHING, CLEAN, OURS, PAPER = "nothing", "oracle: clean cells", "DeMix, recommended", "the paper's repairs, our flags"
+ORACLE = "oracle: clean cells, true weights"
+CLEANLAB, DROPPED = "cleanlab: wrong labels repaired", "all flagged rows dropped"
+ALTERNATIVES = (NOTHING, PAPER, DROPPED, CLEANLAB)
+CLOSE = 0.5
+"""A repaired number is right when at least this share of its error is gone."""
+
+
+def reviewed(n: int) -> str:
+    """The name of the arm in which a reviewer looked at the n surest suggestions and accepted the right ones."""
+    return f"DeMix, {n} reviewed"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One corrupted table with its diagnosis; frames as texts, train and clean row by row alike."""
+
+    parts: Parts
+    schema: Schema
+    case: Case
+    encoder: TabularEncoder
+    evidence: Evidence
+    flags: np.ndarray
+    patches: tuple[Patch, ...]
+    dirty: pd.DataFrame
+    clean: pd.DataFrame
+
+    @property
+    def spurious(self) -> np.ndarray:
+        """bool [N], the truth."""
+        return self.parts.train.truth[ErrorType.SPURIOUS.value].to_numpy(bool)
+
+    def right(self, patch: Patch) -> bool:
+        """Whether a reviewer who knows the truth accepts it: a class or category is the true one, most of a number's
+        error is gone, a row with more weight does go against the planted shortcut."""
+        if patch.action is Action.REWEIGHT:
+            return bool(self.spurious[patch.row_id])
+        old, true = (str(f.at[patch.row_id, patch.column]).strip() for f in (self.dirty, self.clean))
+        if same(old, true):
+            return False
+        given, new, wanted = to_numeric(pd.Series([old, patch.new, true], dtype=object))
+        if np.isfinite([new, wanted]).all() and not (patch.action is Action.RELABEL and self.schema.classes):
+            return bool(np.isnan(given) or abs(new - wanted) <= (1 - CLOSE) * abs(given - wanted))
+        return patch.new.strip() == true
+
+
+def same(a: str, b: str) -> bool:
+    """Whether two cells hold the same: 278.0 is 278."""
+    x, y = to_numeric(pd.Series([a, b], dtype=object))
+    return a.strip() == b.strip() or bool(x == y)
+
+
+def run(*, quick: bool = False, seed: int = SEEDS[0]) -> dict[str, Any]:
+    """All arms on six tables, two conditions, two models, five seeds (quick: two tables, one of each)."""
+    tables = ("bank", "air") if quick else tuple(BENCHMARKS)
+    conditions, models = (CONDITIONS[:1], MODELS[:1]) if quick else (CONDITIONS, MODELS)
+    seeds = [seed + i for i in range(1 if quick else len(SEEDS))]
+    jobs = [(t, p, a, s, m) for t in tables for p, a in conditions for m in models for s in seeds]
+    return report(pd.DataFrame(_all(jobs)))
+
+
+def _all(jobs: list[tuple[str, str, float, int, str]]) -> Iterator[dict[str, Any]]:
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[variable] = "1"
+    with ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn")) as pool:
+        for rows in pool.map(_one, jobs):
+            yield from rows
+
+
+def _one(job: tuple[str, str, float, int, str]) -> list[dict[str, Any]]:
+    """One table, one corruption, one model: a row per arm."""
+    name, protocol, alpha, seed, model = job
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    frame, schema = load(name)
+    settings = Settings(seed=seed, fit=replace(Settings().fit, model=model))
+    scene = make_scene(split_and_plant(frame, schema, protocol, alpha, seed), schema, settings)
+    test = cell_texts(scene.parts.test)
+    trainer = Trainer(schema, settings.fit, cell_texts(scene.parts.validation.frame), {"test": test})
+    y = truth(test, schema)
+    facts = _facts(scene)
+    rows = []
+    for arm in arms(scene, seed):
+        predicted = trainer.predictions(arm, range(TRAININGS))["test"]
+        one = np.ones((1, len(y)))
+        each = [Measured(p, y, np.full(len(y), -1)) for p in predicted]
+        scores = {m.name: float(np.mean([m.measure(e, one)[0] for e in each])) for m in METRICS[schema.task]}
+        line = {"table": name, "protocol": protocol, "alpha": alpha, "seed": seed, "model": model, "arm": arm.name}
+        rows.append(line | scores | (facts if arm.name == OURS else {}))
+    return rows
+
+
+def make_scene(parts: Parts, schema: Schema, settings: Settings) -> Scene:
+    """Diagnose, as the product does."""
+    case = make_case(parts, schema, settings)
+    found = detect(case, settings)
+    encoder = TabularEncoder.fit(case.frame, schema)
+    flags = found.probabilities >= np.array([found.thresholds[k] for k in ErrorType])
+    evidence = evidence_of(case, encoder, found)
+    patches = suggest(evidence, flags).patches
+    dirty, clean = cell_texts(parts.train.frame), cell_texts(parts.clean)
+    return Scene(parts, schema, case, encoder, evidence, flags, patches, dirty, clean)
+
+
+# ---- the arms ----------------------------------------------------------------------------------------------------
+
+
+def arms(scene: Scene, seed: int) -> Iterator[Arm]:
+    """Every way to treat the corrupted rows."""
+    yield Arm(NOTHING, scene.dirty)
+    yield Arm(CLEAN, scene.clean)
+    yield Arm(ORACLE, scene.clean, np.where(scene.spurious, 2.0, 1.0))
+    yield patched(OURS, scene, [p for p in scene.patches if p.recommended])
+    order = sorted(scene.patches, key=lambda p: -p.confidence)
+    for n in REVIEWED:
+        yield patched(reviewed(n), scene, [p for p in order[:n] if scene.right(p)])
+    yield _of_the_paper(scene)
+    yield Arm(DROPPED, scene.dirty.iloc[np.flatnonzero(~scene.flags.any(1))])
+    yield _cleanlab(scene, seed)
+
+
+def patched(name: str, scene: Scene, patches: Sequence[Patch]) -> Arm:
+    """The dirty rows with these patches, surest last."""
+    frame, weights = scene.dirty.copy(), np.ones(len(scene.dirty))
+    for patch in sorted(patches, key=lambda p: p.confidence):
+        if patch.action is Action.REWEIGHT:
+            weights[patch.row_id] = float(patch.new)
+        else:
+            frame.at[patch.row_id, patch.column] = patch.new
+    return Arm(name, frame, weights if (weights != 1).any() else None)
+
+
+def _of_the_paper(scene: Scene) -> Arm:
+    """ANCHORS B: binary labels flipped, other wrong labels and wrong cells dropped, all but spurious rows halved."""
+    label, feature, spurious = (np.asarray(scene.flags[:, k]) for k in range(3))
+    frame, kept = scene.dirty.copy(), ~feature
+    if len(scene.schema.classes) == 2:
+        target, (a, b) = scene.schema.target, scene.schema.classes
+        frame.loc[label, target] = frame.loc[label, target].str.strip().map({a: b, b: a})
+    else:
+        kept &= ~label
+    weights = np.where(spurious, 1.0, 0.5) if spurious.any() else np.ones(len(frame))
+    at = np.flatnonzero(kept)
+    return Arm(PAPER, frame.iloc[at], weights[at])
+
+
+def _cleanlab(scene: Scene, seed: int) -> Arm:
+    """Confident learning with the same out-of-fold trees, labels set to the likeliest class; numbers: as many of the
+    largest residuals as we flag, dropped (cleanlab gives scores there and no flags)."""
+    found = PEERS[ErrorType.LABEL]["cleanlab, boosted trees"](scene.case, seed)
+    frame = scene.dirty.copy()
+    if scene.schema.task is Task.REGRESSION:
+        worst = np.argsort(-found.scores, kind="stable")[: int(scene.flags[:, 0].sum())]
+        return Arm(CLEANLAB, frame.drop(index=frame.index[worst]))
+    if found.flags is not None:
+        likeliest = np.array(scene.schema.classes, object)[scene.case.signals.oof.argmax(1)]
+        frame.loc[found.flags, scene.schema.target] = likeliest[found.flags]
+    return Arm(CLEANLAB, frame)
+
+
+# ---- what the suggestions are worth by themselves ----------------------------------------------------------------
+
+
+def _facts(scene: Scene) -> dict[str, float]:
+    """How right the suggested values are, and what influence expects of the recommended ones."""
+    relabels = [p for p in scene.patches if p.recommended and p.action is Action.RELABEL]
+    facts = {"relabels": float(len(relabels)), "relabels right": _share(scene.right(p) for p in relabels)}
+    numbers, medians, categories, modes = _imputed(scene)
+    chosen = [p for p in scene.patches if p.recommended]
+    return facts | {
+        "numeric error": float(np.sum(numbers)), "numeric error of the median": float(np.sum(medians)),
+        "categories right": _share(categories), "modes right": _share(modes), "expected gain": _expected(scene, chosen),
+    }  # fmt: skip
+
+
+def _share(hits: Iterator[bool] | Sequence[bool]) -> float:
+    found = list(hits)
+    return float(np.mean(found)) if found else np.nan
+
+
+def _imputed(scene: Scene) -> tuple[list[float], list[float], list[bool], list[bool]]:
+    """Of suggestions for truly wrong cells: errors of numbers (in quartile ranges), the median's; hits, the mode's."""
+    numbers: list[float] = []
+    medians: list[float] = []
+    categories: list[bool] = []
+    modes: list[bool] = []
+    for p in scene.patches:
+        if p.action is not Action.IMPUTE or p.column is None:
+            continue
+        old, true = (str(f.at[p.row_id, p.column]) for f in (scene.dirty, scene.clean))
+        if same(old, true) or true == "":
+            continue
+        column = scene.dirty[p.column]
+        if scene.schema.kind(p.column) == "numeric":
+            values = to_numeric(column)
+            middle, spread = np.nanmedian(values), np.nanpercentile(values, 75) - np.nanpercentile(values, 25) + 1e-9
+            wanted, new = to_numeric(pd.Series([true, p.new], dtype=object))
+            if np.isfinite([wanted, new]).all():
+                numbers.append(abs(new - wanted) / spread)
+                medians.append(abs(middle - wanted) / spread)
+        else:
+            categories.append(p.new.strip() == true.strip())
+            modes.append(str(column[column != old].mode().iloc[0]).strip() == true.strip())
+    return numbers, medians, categories, modes
+
+
+def _expected(scene: Scene, patches: Sequence[Patch]) -> float:
+    """The fall of the validation loss that influence expects."""
+    head = head_of(scene.case.fitted.network, scene.case.train, scene.case.validation, scene.schema.task)
+    if head is None or not patches:
+        return np.nan
+    rows = scene.dirty.loc[[p.row_id for p in patches]].reset_index(drop=True)
+    before: Encoded = scene.encoder.transform(rows)
+    for i, p in enumerate(patches):
+        if p.column is not None:
+            rows.at[i, p.column] = p.new
+    weight = np.array([float(p.new) if p.action is Action.REWEIGHT else 1.0 for p in patches])
+    return float(head.gain(before, scene.encoder.transform(rows), weight).sum())
+
+
+# ---- the figures -------------------------------------------------------------------------------------------------
+
+
+def _score(runs: pd.DataFrame) -> pd.Series:
+    """One figure per run, more is better: macro F1, or −RMSE."""
+    return runs["f1"].where(runs["f1"].notna(), -runs["rmse"])
+
+
+def report(runs: pd.DataFrame) -> dict[str, Any]:
+    """All figures from the runs, one line per table, corruption, seed, model and arm."""
+    for name in ("f1", "rmse", "auc"):
+        runs[name] = runs.get(name, pd.Series(np.nan, runs.index))
+    runs["score"] = _score(runs)
+    key = ["table", "protocol", "alpha", "seed", "model"]
+    wide = runs.pivot_table(index=key, columns="arm", values="score")
+    gain = wide.sub(wide[NOTHING], axis=0).div(wide[NOTHING].abs(), axis=0)
+    per_table = gain.groupby(level=["protocol", "alpha", "table"]).mean()
+    return {
+        "name": "repair", "table": _table(gain, per_table), "by_table": _by_table(gain),
+        "significance": _significance(per_table), "values": _values(runs), "estimate": _estimate(runs, wide),
+        "runs": runs.round(5).replace({np.nan: None}).to_dict("list"),
+    }  # fmt: skip
+
+
+def _conditions(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    for (protocol, alpha), part in frame.groupby(level=["protocol", "alpha"]):
+        yield f"{protocol} {alpha:g}", part
+
+
+def _table(gain: pd.DataFrame, per_table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Mean relative gain over no repair in percent, its spread over runs, and the share of the gap to clean cells."""
+    lines = []
+    for condition, part in _conditions(gain):
+        means = per_table.loc[part.index[0][1:3]]
+        gap = means[CLEAN]
+        for arm in part.columns:
+            lines.append({
+                "errors": condition, "arm": arm, "gain %": round(100 * float(means[arm].mean()), 2),
+                "sd over runs": round(100 * float(part[arm].std()), 2),
+                "share of the gap": round(float(means[arm].sum() / gap.sum()), 2),
+                "tables worse": int((means[arm] < 0).sum()),
+            })  # fmt: skip
+    return lines
+
+
+def _by_table(gain: pd.DataFrame) -> list[dict[str, Any]]:
+    """Per table and arm: mean gain in percent, and whether it is significantly worse than nothing (t over runs)."""
+    lines = []
+    for condition, part in _conditions(gain):
+        for name, runs in part.groupby(level="table"):
+            for arm in runs.columns:
+                v = runs[arm].to_numpy()
+                error = v.std(ddof=1) / np.sqrt(len(v)) if len(v) > 1 else np.nan
+                lines.append({
+                    "errors": condition, "table": name, "arm": arm, "gain %": round(100 * float(v.mean()), 2),
+                    "worse": bool(v.mean() + 2.26 * error < 0),
+                })  # fmt: skip
+    return lines
+
+
+def _significance(per_table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Paired Wilcoxon over tables × conditions of the protocol (means over seeds and models), ours against each."""
+    lines = []
+    pools: list[tuple[str, Callable[[pd.DataFrame], pd.DataFrame]]] = [("all conditions", lambda f: f)]
+    pools += [(name, lambda f, name=name: dict(_conditions(f))[name]) for name, _ in _conditions(per_table)]  # type: ignore[misc]
+    for pool, choose in pools:
+        part = choose(per_table)
+        for other in ALTERNATIVES:
+            gap = (part[OURS] - part[other]).to_numpy()
+            p = float(wilcoxon(gap).pvalue) if np.any(gap) else 1.0
+            lines.append({
+                "over": pool, "against": other, "mean difference %": round(100 * float(gap.mean()), 2),
+                "pairs": len(gap), "won": int((gap > 0).sum()), "p": round(p, 5),
+            })  # fmt: skip
+    return lines
+
+
+def _values(runs: pd.DataFrame) -> list[dict[str, Any]]:
+    """How right suggested labels and cells are, per condition."""
+    ours, lines = runs[runs["arm"] == OURS], []
+    for (protocol, alpha), part in ours.groupby(["protocol", "alpha"]):
+        two = part[part["table"].isin(("adult", "bank", "credit"))]
+        lines.append({
+            "errors": f"{protocol} {alpha:g}", "binary relabels right": round(_weighted(two), 3),
+            "relabels right": round(_weighted(part), 3),
+            "numeric error / median's": round(
+                float(part["numeric error"].sum() / part["numeric error of the median"].sum()), 3
+            ),
+            "categories right": round(float(part["categories right"].mean()), 3),
+            "modes right": round(float(part["modes right"].mean()), 3),
+        })  # fmt: skip
+    return lines
+
+
+def _weighted(part: pd.DataFrame) -> float:
+    n = part["relabels"].to_numpy()
+    return float((part["relabels right"].fillna(0) * n).sum() / max(n.sum(), 1))
+
+
+def _estimate(runs: pd.DataFrame, wide: pd.DataFrame) -> dict[str, Any]:
+    """How well the expected gain orders the measured gains of the recommended repairs, over runs."""
+    ours = runs[runs["arm"] == OURS].set_index(wide.index.names)
+    measured = (wide[OURS] - wide[NOTHING]) / wide[NOTHING].abs()
+    both = pd.concat([ours["expected gain"], measured.rename("measured")], axis=1).dropna()
+    if len(both) < 3 or both["expected gain"].nunique() < 2 or both["measured"].nunique() < 2:
+        return {"runs": len(both)}
+    rho, p = spearmanr(both["expected gain"], both["measured"])
+    same = float((np.sign(both["expected gain"]) == np.sign(both["measured"])).mean())
+    return {"runs": len(both), "spearman": round(float(rho), 3), "p": round(float(p), 5), "same sign": round(same, 3)}

@@ -1,0 +1,1 @@
+"""What repairs do to the model: train before and after, several seeds, the same measure; and the measure checked."""

@@ -1,0 +1,139 @@
+"""Mistakes that many cells of a column share: one explanation, and a repair that undoes it instead of guessing.
+
+Looked for among the suspect cells of a column only: a placeholder (one far value, over and over), a wrong unit or sign
+(times a power of ten, or −1, the cells lie where the others do), another spelling of a known category.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+
+import numpy as np
+import pandas as pd
+
+from demix_core.columns import labels, to_numeric
+from demix_core.signals.oddities import Oddities
+from demix_core.types import Column, ColumnKind, Schema
+
+SUSPECT = 0.5
+"""P(cell wrong) from which a cell counts."""
+
+LEAST_CELLS = 5
+LEAST_SHARE = 0.5
+"""A unit or sign must explain this share of the suspect numbers outside the bulk."""
+
+FAR = 1.0
+CROWD = 1.0
+"""A placeholder lies this many widths beyond the bulk, or is this much (log) more frequent than values near it."""
+
+FACTORS = (-1.0, 1e-3, 1e-2, 1e-1, 1e1, 1e2, 1e3)
+"""Cells are these times what they should be."""
+
+RARE = 0.002
+"""A category below this share of the rows may be a misspelling."""
+
+COMMON_TIMES = 5
+ALIKE = 0.8
+"""Ratio of matching letters (difflib) from which two spellings are one."""
+
+
+@dataclass(frozen=True)
+class Fix:
+    """What to do about one cell. pattern: the same text for all cells of one mistake; new: text, "" for unknown."""
+
+    pattern: str
+    new: str
+    words: str
+
+
+def find_patterns(frame: pd.DataFrame, schema: Schema, wrong: np.ndarray, odd: Oddities) -> dict[tuple[int, int], Fix]:
+    """{(position of the row, place of the feature): fix}. frame: texts; wrong: float [N, F]."""
+    found: dict[tuple[int, int], Fix] = {}
+    for place, column in enumerate(schema.features):
+        suspect = np.flatnonzero(wrong[:, place] >= SUSPECT)
+        if column.kind is ColumnKind.NUMERIC and len(suspect) >= LEAST_CELLS:
+            fixes = _of_numbers(frame[column.name], column, suspect, odd, place)
+        elif column.kind in (ColumnKind.CATEGORICAL, ColumnKind.BOOLEAN):
+            fixes = _of_words(frame[column.name], column, suspect)
+        else:
+            continue
+        found |= {(row, place): fix for row, fix in fixes}
+    return found
+
+
+def _of_numbers(
+    series: pd.Series, column: Column, suspect: np.ndarray, odd: Oddities, place: int
+) -> Iterator[tuple[int, Fix]]:
+    numbers = to_numeric(series)
+    suspect = suspect[np.isfinite(numbers[suspect])]
+    values, counts = np.unique(numbers[suspect], return_counts=True)
+    apart = (odd.distance[:, place] >= FAR) | (odd.crowd[:, place] >= CROWD)
+    placeholders = set()
+    for value, count in zip(values, counts, strict=True):
+        rows = suspect[numbers[suspect] == value]
+        if count >= LEAST_CELLS and apart[rows].all() and count >= LEAST_SHARE * (numbers == value).sum():
+            placeholders.add(value)
+            words = f"{count:,} suspect cells hold exactly {value:g}, as if it stood for 'unknown'"
+            yield from ((int(i), Fix(f"{column.name}: {value:g} stands for unknown", "", words)) for i in rows)
+    rest = np.array([i for i in suspect if numbers[i] not in placeholders], int)
+    yield from _of_units(series, numbers, column, rest, (float(odd.low[place]), float(odd.high[place])))
+
+
+def _of_units(
+    series: pd.Series, numbers: np.ndarray, column: Column, suspect: np.ndarray, bulk: tuple[float, float]
+) -> Iterator[tuple[int, Fix]]:
+    width = max(bulk[1] - bulk[0], 1e-12)
+    low, high = bulk[0] - width, bulk[1] + width
+    outside = suspect[(numbers[suspect] < low) | (numbers[suspect] > high)]
+    if len(outside) < LEAST_CELLS:
+        return
+    mended = {f: numbers[outside] / f for f in FACTORS}
+    inside = {f: (v >= low) & (v <= high) & (numbers[outside] != 0) for f, v in mended.items()}
+    best = max(FACTORS, key=lambda f: int(inside[f].sum()))
+    hits = int(inside[best].sum())
+    if hits < max(LEAST_CELLS, LEAST_SHARE * len(outside)):
+        return
+    decimals = decimals_of(series, suspect)
+    what = "have the wrong sign" if best < 0 else f"are {best:g} times what they should be"
+    for i, value in zip(outside[inside[best]], mended[best][inside[best]], strict=True):
+        words = f"{hits:,} suspect cells {what}, as in another unit" if best > 0 else f"{hits:,} suspect cells {what}"
+        yield int(i), Fix(f"{column.name}: cells that {what}", f"{value:.{decimals}f}", words)
+
+
+def decimals_of(series: pd.Series, suspect: np.ndarray) -> int:
+    """Decimals of the cells that are not suspect."""
+    texts = series.drop(series.index[suspect]).head(1000).astype(str)
+    found = [re.search(r"\.(\d+)\s*$", t) for t in texts]
+    return max((len(m.group(1)) for m in found if m), default=0)
+
+
+def _of_words(series: pd.Series, column: Column, suspect: np.ndarray) -> Iterator[tuple[int, Fix]]:
+    texts = labels(series)
+    counts = pd.Series(texts, dtype=object).value_counts()
+    common = [str(t) for t in counts.index if t and counts[t] > max(RARE * len(texts), LEAST_CELLS)]
+    spelled: dict[str, str | None] = {}
+    for i in suspect:
+        text = texts[i]
+        if not text or counts[text] > max(RARE * len(texts), LEAST_CELLS):
+            continue
+        if text not in spelled:
+            spelled[text] = _known_spelling(text, [c for c in common if counts[c] >= COMMON_TIMES * counts[text]])
+        known = spelled[text]
+        if known is not None:
+            yield int(i), Fix(f"{column.name}: spelled unlike '{known}'", known, f"'{text}' looks like '{known}'")
+
+
+def _known_spelling(text: str, common: list[str]) -> str | None:
+    """The one category that is alike; None for none, or for several equally alike."""
+    plain = _plain(text)
+    scored = sorted(((SequenceMatcher(None, plain, _plain(c)).ratio(), c) for c in common), reverse=True)
+    if not scored or scored[0][0] < ALIKE or (len(scored) > 1 and scored[1][0] == scored[0][0]):
+        return None
+    return scored[0][1]
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"\s+", " ", text).strip().casefold()
