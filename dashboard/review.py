@@ -22,7 +22,7 @@ MOST_CATEGORIES = 11
 DECIDED_BIT, FILTERED_BIT = 8, 16
 COLOUR_BY = ("Error type", "Confidence", "Label", "Decision")
 KIND_TO_STATE = {DecisionKind.ACCEPT: "accepted", DecisionKind.EDIT: "edited", DecisionKind.REJECT: "rejected"}
-SORT_COLUMNS = {"row": "row_id", "type": "error_type", "column": "column", "confidence": "confidence"}
+SORT_COLUMNS = {"row": "row_id", "type": "error_type", "column": "column", "confidence": "confidence", "gain": "gain"}
 
 
 @dataclass(frozen=True)
@@ -184,6 +184,8 @@ def lines(book: Book, codes: np.ndarray, positions: np.ndarray, dark: bool = Fal
                 "old": "" if patch.action in ("reweight", "drop") else shown(patch.old),
                 "new": change_words(patch.action, patch.new),
                 "confidence": round(float(patch.confidence), 3),
+                "advised": bool(patch.recommended),
+                "gain": round(1e6 * float(patch.gain), 2) if np.isfinite(patch.gain) else None,
                 "state": STATES[codes[i]],
                 "decided": bool(codes[i]),
             }

@@ -144,7 +144,7 @@ class State:
 
     def order(self, by: str) -> None:
         """Sorts the queue; the same column again turns it around."""
-        self.ascending = not self.ascending if by == self.sort else by != "confidence"
+        self.ascending = not self.ascending if by == self.sort else by not in ("confidence", "gain")
         self.sort, self.page = by, 1
 
     def turn(self, page: int) -> None:

@@ -46,6 +46,10 @@ DATA_WORDS = "Choose the table that your model is trained on. Nothing leaves thi
 DIAGNOSE_WORDS = (
     "Train the task model, measure every row's influence, and name what is wrong. It runs in its own process."
 )
+QUEUE_HINTS = {
+    "confidence": "The chance that accepting it is right; ✓ sure enough to be accepted unseen",
+    "gain": "What influence expects it to take off the validation loss, in millionths; more is better",
+}
 ADVISED_HELP = "Sure enough to be accepted unseen; the others pay only with a look at each."
 PATTERN_HELP = "They share one mistake, as the suggestion in view says; all are mended in the same way."
 CHECK_WORDS = "What your decisions do to the model: the same training, before and after, on rows it did not learn from."

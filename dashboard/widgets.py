@@ -322,6 +322,7 @@ def draw_queue(state: State, book: Book, codes: np.ndarray, order: np.ndarray) -
             "sort": state.sort,
             "up": state.ascending,
             "empty": nothing,
+            "hints": texts.QUEUE_HINTS,
         }
     )
 

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from demix_core.benchmark._peers import PEERS
-from demix_core.benchmark._tables import load
+from demix_core.benchmark._tables import ASSETS, load
 from demix_core.benchmark.detect import holm, make_case
+from demix_core.benchmark.real import TARGETS, tally
 from demix_core.benchmark.repair import (
     ALTERNATIVES,
     CLEAN,
@@ -143,3 +144,25 @@ def test_the_report_reckons_gain_gap_and_significance_from_the_runs() -> None:
     assert set(against) == set(ALTERNATIVES) and all(line["won"] == 6 and line["p"] < 0.05 for line in against.values())
     assert made["values"][0]["relabels right"] == pytest.approx(0.9)
     assert made["values"][0]["numeric error / median's"] == pytest.approx(0.5)
+
+
+# ---- real errors -------------------------------------------------------------------------------------------------
+
+
+def test_cells_are_tallied_one_by_one() -> None:
+    clean = pd.DataFrame({"a": ["1", "2", "3", "4"], "y": ["u", "v", "u", "v"]})
+    dirty = clean.copy()
+    dirty.loc[0, "a"], dirty.loc[1, "a"], dirty.loc[2, "y"], dirty.loc[3, "a"] = "9", "8", "v", "7"
+    patches = pd.DataFrame(
+        [(0, "impute", "a", "1"), (1, "impute", "a", "5"), (1, "relabel", "y", "u"), (2, "reweight", None, "2"),
+         (3, "impute", "a", "4")],
+        columns=["row_id", "action", "column", "new"],
+    )  # fmt: skip
+    for name in TARGETS:
+        pair = [pd.read_parquet(ASSETS / "benchmark" / f"{name}_{side}.parquet") for side in ("dirty", "clean")]
+        assert pair[0].shape == pair[1].shape and TARGETS[name] in pair[0] and (pair[0] != pair[1]).any(axis=None)
+    found = tally(dirty, clean, [0, 1, 2], patches)
+    assert (found.wrong, found.named, found.hits, found.mended) == (3, 3, 2, 1)
+    line = found.line()
+    assert line["detect F1"] == pytest.approx(2 / 3, abs=1e-3)
+    assert line["repair precision"] == pytest.approx(1 / 3, abs=1e-3)

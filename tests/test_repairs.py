@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 from demix_core.repairs.base import REPAIRS, Declined, Evidence, Proposal, suggest
 from demix_core.repairs.conditional import guess_cells
-from demix_core.repairs.impute import FLOOR, MOST, SHARE, suspect_cells
+from demix_core.repairs.impute import FLOOR, MOST, SHARE, CellView, _odd_alone, suspect_cells
 from demix_core.repairs.patterns import find_patterns
 from demix_core.repairs.reweight import STRENGTH
 from demix_core.signals.cells import CellModel
@@ -202,7 +202,8 @@ def test_recommended_is_what_its_repairs_margin_allows() -> None:
     known = evidence(6)
     for patch in suggest(known, np.ones((6, 3), bool)).patches:
         repair = next(r for _, r in REPAIRS.items() if r.error_type is patch.error_type)
-        assert patch.recommended == (patch.confidence >= repair.margin)
+        assert not patch.recommended or patch.confidence >= repair.margin
+        assert patch.recommended or patch.error_type is ErrorType.FEATURE or patch.confidence < repair.margin
     assert not any(
         text in (p.old, p.new) for p in suggest(known, np.ones((6, 3), bool)).patches for text, _ in p.alternatives
     )
@@ -247,6 +248,16 @@ def test_a_placeholder_becomes_missing() -> None:
     bad = list(range(0, 100, 10))
     found = fixes(["9999" if i in bad else str(n) for i, n in enumerate(numbers)], ColumnKind.NUMERIC, bad)
     assert set(found) == set(bad) and {new for new, _ in found.values()} == {""}
+
+
+def test_codes_that_repeat_as_usual_are_no_placeholders_and_never_recommended() -> None:
+    values = [str(10000 + i % 12) for i in range(120)] + ["20017"] * 10
+    bad = list(range(120, 130))
+    assert not fixes(values, ColumnKind.NUMERIC, bad)
+    assert not _odd_alone(CellView(9.0, distance=50.0, crowd=0.0, form=0.0, copies=10, low=0, high=1))
+    assert not _odd_alone(CellView(9.0, distance=0.0, crowd=3.0, form=0.0, copies=60, low=0, high=1))
+    assert _odd_alone(CellView(9.0, distance=50.0, crowd=3.0, form=0.0, copies=60, low=0, high=1))
+    assert _odd_alone(CellView(9.0, distance=0.0, crowd=0.0, form=0.0, copies=1, low=0, high=1))
 
 
 def test_few_or_scattered_cells_share_nothing() -> None:

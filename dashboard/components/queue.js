@@ -1,6 +1,6 @@
 // The queue of suggestions: one page of lines, whole-line click, current line kept in sight, headers sort.
-// data: {height, lines: [{id, row, type, shape, colour, column, old, new, confidence, state, decided}], current,
-//        sort, up, empty}. Out: picked {seq, id} and sorted {seq, by}.
+// data: {height, lines: [{id, row, type, shape, colour, column, old, new, confidence, advised, gain, state, decided}],
+//        current, sort, up, empty, hints: {column: tooltip}}. gain: millionths of the validation loss, or null. Out: picked {seq, id} and sorted {seq, by}.
 
 const SHAPES = [
   '<circle cx="6" cy="6" r="3"/>', '<circle cx="6" cy="6" r="5"/>', '<rect x="1.5" y="1.5" width="9" height="9"/>',
@@ -8,7 +8,7 @@ const SHAPES = [
 ];
 const COLUMNS = [
   ["row", "Row", "76px"], ["type", "What is wrong", "132px"], ["column", "Column", "17%"],
-  ["change", "Suggested change", "auto"], ["confidence", "Confidence", "128px"], ["state", "Decision", "98px"],
+  ["change", "Suggested change", "auto"], ["confidence", "Confidence", "128px"], ["gain", "Gain", "72px"], ["state", "Decision", "98px"],
 ];
 let seq = 0;
 
@@ -32,6 +32,11 @@ function confidence(cell, value) {
   element("span", cell, value.toFixed(2));
 }
 
+function gain(cell, value) {
+  cell.className = "number";
+  cell.textContent = value === null ? "–" : `${value > 0 ? "+" : ""}${Math.abs(value) < 10 ? value.toFixed(1) : Math.round(value)}`;
+}
+
 function row(line, current, pick) {
   const tr = document.createElement("tr");
   tr.dataset.id = line.id;
@@ -46,6 +51,8 @@ function row(line, current, pick) {
   element("td", tr, line.column).title = line.column;
   change(element("td", tr), line);
   confidence(element("td", tr), line.confidence);
+  if (line.advised) tr.children[4].append(" ✓");
+  gain(element("td", tr), line.gain);
   element("td", tr, line.state);
   tr.addEventListener("click", () => pick(line.id));
   return tr;
@@ -56,7 +63,8 @@ function head(table, data, sort) {
   for (const [key, title, width] of COLUMNS) {
     const th = element("th", tr, title);
     th.style.width = width;
-    if (key === "confidence") th.classList.add("number");
+    if (key === "confidence" || key === "gain") th.classList.add("number");
+    th.title = data.hints?.[key] ?? "";
     if (data.sort === key) th.classList.add("on");
     if (data.sort === key && data.up) th.classList.add("up");
     if (key !== "change") th.addEventListener("click", () => sort(key));

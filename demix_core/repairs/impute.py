@@ -11,7 +11,7 @@ import numpy as np
 
 from demix_core.repairs.base import REPAIRS, Declined, Evidence, Proposal
 from demix_core.repairs.conditional import Guess, guess_cells
-from demix_core.repairs.patterns import Fix, find_patterns
+from demix_core.repairs.patterns import CROWD, Fix, find_patterns
 from demix_core.signals.cells import CellModel
 from demix_core.signals.oddities import Oddities
 from demix_core.types import Action, Column, ColumnKind, ErrorType
@@ -24,6 +24,9 @@ SHARE = 0.5
 """A further cell is suspect when it is at least this share as probably wrong as the top one."""
 
 TIMES_LIMIT = 1000
+FEW_COPIES = 2
+"""Rows with the same number, at most, for it to be odd by itself."""
+
 FAR, CROWDED, ODD_FORM, MANY = 1.0, 1.5, 3.0, 5
 """From where on a cell's distance, crowd, form and the number of rows with its value are worth a word."""
 
@@ -45,8 +48,8 @@ def suspect_cells(wrong: np.ndarray) -> list[int]:
 class Impute:
     """The suggested value of the suspect cells.
 
-    Only numbers and shared mistakes are recommended unseen: rare categories and gaps are too often as they should be
-    (development tables: of sure suspects three in four numbers were wrong, one in five categories).
+    Only odd numbers and shared mistakes are recommended unseen: rare categories, codes and gaps are too often as they
+    should be (development tables: of sure suspects three in four numbers were wrong, one in five categories).
     """
 
     error_type = ErrorType.FEATURE
@@ -84,8 +87,13 @@ def _proposal(evidence: Evidence, row: int, place: int, fix: Fix | None, guess: 
     certainty = float(evidence.wrong[row, place]) / max(in_error, 1e-6)  # P(this cell | the row has a wrong cell)
     view = view_cell(evidence.cells, evidence.oddities, row, place)
     reason = cell_reason(column, old, guess, view, fix)
-    numbers = column.kind is ColumnKind.NUMERIC and old.strip() != ""
-    return Proposal(column.name, old, new, certainty, reason, others, fix.pattern if fix else "", numbers or bool(fix))
+    safe = fix is not None or (column.kind is ColumnKind.NUMERIC and old.strip() != "" and _odd_alone(view))
+    return Proposal(column.name, old, new, certainty, reason, others, fix.pattern if fix else "", safe)
+
+
+def _odd_alone(view: CellView) -> bool:
+    """A number that hardly any row shares, or a far one that too many do; codes that repeat as usual are neither."""
+    return view.copies <= FEW_COPIES or (view.distance >= FAR and view.crowd >= CROWD)
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,8 @@ LEAST_SHARE = 0.5
 """A unit or sign must explain this share of the suspect numbers outside the bulk."""
 
 FAR = 1.0
-CROWD = 1.0
-"""A placeholder lies this many widths beyond the bulk, or is this much (log) more frequent than values near it."""
+CROWD = 0.5
+"""A placeholder lies this many widths beyond the bulk and is this much (log) more frequent than values near it."""
 
 FACTORS = (-1.0, 1e-3, 1e-2, 1e-1, 1e1, 1e2, 1e3)
 """Cells are these times what they should be."""
@@ -70,7 +70,7 @@ def _of_numbers(
     numbers = to_numeric(series)
     suspect = suspect[np.isfinite(numbers[suspect])]
     values, counts = np.unique(numbers[suspect], return_counts=True)
-    apart = (odd.distance[:, place] >= FAR) | (odd.crowd[:, place] >= CROWD)
+    apart = (odd.distance[:, place] >= FAR) & (odd.crowd[:, place] >= CROWD)
     placeholders = set()
     for value, count in zip(values, counts, strict=True):
         rows = suspect[numbers[suspect] == value]

@@ -79,7 +79,7 @@ def test_the_queue_is_what_a_loop_would_find(
     assert review.passing(book, codes, filters, chosen).tolist() == found
 
 
-@pytest.mark.parametrize("by", ["row", "type", "column", "confidence", "state"])
+@pytest.mark.parametrize("by", ["row", "type", "column", "confidence", "gain", "state"])
 @pytest.mark.parametrize("ascending", [True, False])
 def test_sorting_keeps_every_position_once(book: Book, codes: np.ndarray, by: str, ascending: bool) -> None:
     positions = np.arange(0, len(book.patches), 2)
