@@ -305,3 +305,21 @@ def test_the_command_line_prints_the_comparison(run: Run, capsys: pytest.Capture
     out = capsys.readouterr().out
     assert "AUC" in out and "What each part adds" in out
     assert main(["evaluate", str(tmp_path / "none")]) == 2
+
+
+def test_dirty_validation_labels_do_not_stop_a_model_of_clean_rows_early() -> None:
+    r = np.random.default_rng(7)
+    n = r.normal(size=1200)
+    y = np.where(n > 0, "a", "b")
+    frame = pd.DataFrame({"n": n.astype(str), "c": r.choice(["u", "v"], 1200), "y": y})
+    dirty = frame.copy()
+    wrong = r.random(1200) < 0.3
+    dirty.loc[wrong, "y"] = np.where(y[wrong] == "a", "b", "a")
+    settings = FitSettings(model="mlp2", epochs=30, learning_rate=5e-3)
+    test = frame.iloc[900:]
+    trainer = Trainer(schema(), settings, dirty.iloc[600:900], {"test": test})
+    right = {}
+    for name, rows in (("clean", frame), ("dirty", dirty)):
+        p = trainer.predictions(Arm(name, rows.iloc[:600]), (0, 1))["test"]
+        right[name] = np.mean([(q.argmax(1) == np.where(test["y"] == "a", 0, 1)).mean() for q in p])
+    assert right["clean"] >= right["dirty"] and right["clean"] > 0.97

@@ -248,3 +248,19 @@ class TestWeights:
 def test_row_loss_of_regression_is_half_the_squared_error():
     losses = row_loss(torch.tensor([[1.0], [0.0]]), torch.tensor([3.0, 0.5], dtype=torch.float64), NUMBERS)
     torch.testing.assert_close(losses, torch.tensor([2.0, 0.125]))
+
+
+def test_the_kept_epoch_is_the_one_of_the_least_criterion() -> None:
+    r = np.random.default_rng(0)
+    data = Encoded(r.normal(size=(200, 3)).astype(np.float32), r.integers(0, 2, 200))
+    wanted = iter([3.0, 2.0, 1.0, 2.0, 3.0, 4.0, 5.0])
+    seen: list[np.ndarray] = []
+
+    def criterion(p: np.ndarray) -> float:
+        seen.append(p)
+        return next(wanted)
+
+    settings = FitSettings(model="linear", epochs=7, patience=3, batch_size=64)
+    kept = fit(data, data, Task.CLASSIFICATION, 2, settings, 0, criterion=criterion)
+    assert (kept.epoch, kept.validation_loss, len(seen)) == (2, 1.0, 6)
+    assert np.allclose(predict(kept.network, data.x, Task.CLASSIFICATION), seen[2], atol=1e-6)

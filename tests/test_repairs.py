@@ -236,6 +236,17 @@ def test_a_unit_shared_by_many_cells_is_undone_not_guessed(factor: float) -> Non
     assert len({pattern for _, pattern in found.values()}) == 1, "one suggestion for all of them"
 
 
+def test_a_unit_must_be_the_usual_ratio_to_what_the_row_suggests() -> None:
+    numbers = np.random.default_rng(3).integers(400, 600, 200)
+    bad = list(range(0, 200, 20))
+    scaled = [str(n * 4) if i in bad else str(n) for i, n in enumerate(numbers)]
+    frame, schema, wrong = column(scaled, ColumnKind.NUMERIC, bad)
+    odd, told = find_oddities(frame, schema), {(i, 0): str(numbers[i]) for i in bad}
+    assert not find_patterns(frame, schema, wrong, odd, told), "four times is no unit"
+    frame["v"] = [str(n * 10) if i in bad else str(n) for i, n in enumerate(numbers)]
+    assert set(find_patterns(frame, schema, wrong, find_oddities(frame, schema), told)) == set(told)
+
+
 def test_a_wrong_sign_is_turned_around() -> None:
     numbers = np.random.default_rng(3).integers(400, 600, 100)
     bad = list(range(0, 100, 10))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from demix_core.columns import labels, to_numeric
+from demix_core.evaluation.metrics import METRICS, Measured
 from demix_core.modalities.tabular import TabularEncoder
 from demix_core.models.training import fit, predict
 from demix_core.settings import FitSettings
@@ -41,6 +42,7 @@ class Trainer:
         The encoder is fitted on the arm's own rows: scales and categories are part of what repairs mend.
         """
         encoder = TabularEncoder.fit(arm.frame, self.schema)
+        criterion = _criterion(self.schema, truth(self.validation, self.schema), encoder)
         train, held = encoder.transform(arm.frame), encoder.transform(self.validation)
         inputs = {name: encoder.transform(frame).x for name, frame in self.measured.items()}
         out: dict[str, list[np.ndarray]] = {name: [] for name in inputs}
@@ -50,12 +52,39 @@ class Trainer:
                 progress((i + fraction) / len(seeds), f"{arm.name}: seed {i + 1} of {len(seeds)}")
 
             fitted = fit(
-                train, held, self.schema.task, encoder.n_outputs, self.settings, seed, tell, should_stop, arm.weights
+                train,
+                held,
+                self.schema.task,
+                encoder.n_outputs,
+                self.settings,
+                seed,
+                tell,
+                should_stop,
+                arm.weights,
+                criterion,
             )
             for name, x in inputs.items():
                 p = predict(fitted.network, x, self.schema.task)
                 out[name].append(p if self.schema.classes else p * encoder.target_std + encoder.target_mean)
         return out
+
+
+def _criterion(schema: Schema, y: np.ndarray, encoder: TabularEncoder) -> Callable[[np.ndarray], float]:
+    """What chooses the epoch: 1 − AUC, or the mean absolute error, on the validation rows.
+
+    Not their loss: where some of their labels are wrong it punishes a model for being sure, and so one that was
+    trained on repaired rows; ranks and absolute errors bear wrong rows.
+    """
+    area = METRICS[Task.CLASSIFICATION][0]
+    one, none = np.ones((1, len(y))), np.full(len(y), -1)
+
+    def of(p: np.ndarray) -> float:
+        if schema.classes:
+            found = float(area.measure(Measured(p, y, none), one)[0])
+            return 1 - found if np.isfinite(found) else 1.0
+        return float(np.abs(p[:, 0] * encoder.target_std + encoder.target_mean - y).mean())
+
+    return of
 
 
 def truth(frame: pd.DataFrame, schema: Schema) -> np.ndarray:

@@ -6,6 +6,7 @@ Everything random comes from the seed; with the same number of threads two fits 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,12 +40,14 @@ def fit(
     progress: Progress = no_progress,
     should_stop: ShouldStop = never_stop,
     weights: np.ndarray | None = None,
+    criterion: Callable[[np.ndarray], float] | None = None,
 ) -> FittedModel:
     """Train the model named in the settings with AdamW; keep the weights of the epoch of least validation loss.
 
     n_outputs: K classes, 1 for regression. Stops early after `settings.patience` epochs without a better mean
     validation loss. When the rarest class holds less than RARE_SHARE of the rows, the training loss (and nothing
     else: neither the recorded losses, nor the validation loss, nor influence) weighs classes by 1/sqrt(share).
+    criterion: what is least in the kept epoch, of the predictions on the validation rows (see `predict`); None: loss.
     weights: float [N] of the rows, on top of that; None: all alike.
     The result's losses are each row's unweighted loss in the training forward pass of each epoch.
 
@@ -55,7 +58,7 @@ def fit(
     best, best_state, best_epoch, history = math.inf, run.state(), 0, []
     for epoch in range(settings.epochs):
         history.append(run.epoch(epoch, progress, should_stop))
-        loss = run.validation_loss()
+        loss = run.validation_loss() if criterion is None else criterion(predict(run.network, validation.x, task))
         if not (math.isfinite(loss) and np.isfinite(history[-1]).all()):
             raise InputError(
                 f"Training '{settings.model}' diverged in epoch {epoch + 1} (the loss is no longer a number); "

@@ -1,8 +1,8 @@
 """What a cell would be, judging by the other cells of its row: boosted trees per column, asked only where it matters.
 
-Trained on the cells that are not suspect; suspect cells of other columns count as missing, and the label is left out,
-so that a repair tells a later model nothing of the label. Cost: one fit on at most FIT_ROWS rows per column with
-suspect cells.
+Trained on rows without suspect cells (where a row's errors come together, its other cells are wrong as well); suspect
+cells count as missing, and the label is left out, so that a repair tells a later model nothing of the label.
+Cost: one fit on at most FIT_ROWS rows per column with suspect cells.
 """
 
 from __future__ import annotations
@@ -48,11 +48,20 @@ class Guess:
 
 
 def guess_cells(
-    frame: pd.DataFrame, schema: Schema, wrong: np.ndarray, asked: np.ndarray, seed: int = 0
+    frame: pd.DataFrame,
+    schema: Schema,
+    wrong: np.ndarray,
+    asked: np.ndarray,
+    far: np.ndarray | None = None,
+    seed: int = 0,
 ) -> dict[tuple[int, int], Guess]:
-    """{(position of the row, place of the feature): guess} of the asked cells, bool [N, F]. frame: texts."""
+    """{(position of the row, place of the feature): guess} of the asked cells, bool [N, F]. frame: texts.
+
+    far: bool [N, F], cells so far from the bulk that nothing is learned from them, nor are they ever suggested.
+    """
     x = matrix(frame, schema)
     bad = wrong >= SUSPECT
+    calm = ~bad.any(1) & ~asked.any(1)
     hidden = np.where(bad | asked, np.nan, x)
     found: dict[tuple[int, int], Guess] = {}
     rng = np.random.default_rng(seed)
@@ -61,7 +70,8 @@ def guess_cells(
         rows = np.flatnonzero(asked[:, place])
         series = frame[column.name]
         fine = ~bad[:, place] & ~asked[:, place] & (labels(series) != "")
-        fit = np.flatnonzero(fine)
+        fine &= True if far is None else ~far[:, place]
+        fit = np.flatnonzero(fine & calm) if (fine & calm).sum() >= LEAST_ROWS else np.flatnonzero(fine)
         if len(fit) < LEAST_ROWS or hidden.shape[1] < 2:
             continue
         fit = rng.permutation(fit)[:FIT_ROWS]

@@ -24,6 +24,9 @@ SHARE = 0.5
 """A further cell is suspect when it is at least this share as probably wrong as the top one."""
 
 TIMES_LIMIT = 1000
+TAIL = 1.5
+"""Widths beyond the bulk from where on nothing is learned of what cells usually are: 2.7 sd of a normal."""
+
 FEW_COPIES = 2
 """Rows with the same number, at most, for it to be odd by itself."""
 
@@ -64,8 +67,11 @@ class Impute:
         asked = np.zeros(evidence.wrong.shape, bool)
         for row, places in zip(rows, suspects, strict=True):
             asked[row, places] = True
-        fixes = find_patterns(evidence.frame, evidence.schema, np.where(asked, evidence.wrong, 0), evidence.oddities)
-        guesses = guess_cells(evidence.frame, evidence.schema, evidence.wrong, asked)
+        far = evidence.oddities.distance >= TAIL
+        guesses = guess_cells(evidence.frame, evidence.schema, evidence.wrong, asked, far)
+        expected = {at: guess.text for at, guess in guesses.items()}
+        wrong = np.where(asked, evidence.wrong, 0)
+        fixes = find_patterns(evidence.frame, evidence.schema, wrong, evidence.oddities, expected)
         for row, places in zip(rows, suspects, strict=True):
             found = [
                 _proposal(evidence, int(row), j, fixes.get((int(row), j)), guesses.get((int(row), j))) for j in places

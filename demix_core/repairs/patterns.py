@@ -7,7 +7,7 @@ Looked for among the suspect cells of a column only: a placeholder (one far valu
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
@@ -32,6 +32,9 @@ CROWD = 0.5
 FACTORS = (-1.0, 1e-3, 1e-2, 1e-1, 1e1, 1e2, 1e3)
 """Cells are these times what they should be."""
 
+NEAR = 1.5
+"""The usual ratio of cells to what is expected may be off the factor by this much."""
+
 RARE = 0.002
 """A category below this share of the rows may be a misspelling."""
 
@@ -49,13 +52,23 @@ class Fix:
     words: str
 
 
-def find_patterns(frame: pd.DataFrame, schema: Schema, wrong: np.ndarray, odd: Oddities) -> dict[tuple[int, int], Fix]:
-    """{(position of the row, place of the feature): fix}. frame: texts; wrong: float [N, F]."""
+def find_patterns(
+    frame: pd.DataFrame,
+    schema: Schema,
+    wrong: np.ndarray,
+    odd: Oddities,
+    expected: Mapping[tuple[int, int], str] | None = None,
+) -> dict[tuple[int, int], Fix]:
+    """{(position of the row, place of the feature): fix}. frame: texts; wrong: float [N, F].
+
+    expected: likely texts of suspect cells; a unit counts only where it is also the usual ratio to what is expected.
+    """
     found: dict[tuple[int, int], Fix] = {}
     for place, column in enumerate(schema.features):
         suspect = np.flatnonzero(wrong[:, place] >= SUSPECT)
         if column.kind is ColumnKind.NUMERIC and len(suspect) >= LEAST_CELLS:
-            fixes = _of_numbers(frame[column.name], column, suspect, odd, place)
+            likely = {i: text for (i, j), text in (expected or {}).items() if j == place}
+            fixes = _of_numbers(frame[column.name], column, suspect, odd, place, likely)
         elif column.kind in (ColumnKind.CATEGORICAL, ColumnKind.BOOLEAN):
             fixes = _of_words(frame[column.name], column, suspect)
         else:
@@ -65,7 +78,7 @@ def find_patterns(frame: pd.DataFrame, schema: Schema, wrong: np.ndarray, odd: O
 
 
 def _of_numbers(
-    series: pd.Series, column: Column, suspect: np.ndarray, odd: Oddities, place: int
+    series: pd.Series, column: Column, suspect: np.ndarray, odd: Oddities, place: int, likely: Mapping[int, str]
 ) -> Iterator[tuple[int, Fix]]:
     numbers = to_numeric(series)
     suspect = suspect[np.isfinite(numbers[suspect])]
@@ -79,11 +92,16 @@ def _of_numbers(
             words = f"{count:,} suspect cells hold exactly {value:g}, as if it stood for 'unknown'"
             yield from ((int(i), Fix(f"{column.name}: {value:g} stands for unknown", "", words)) for i in rows)
     rest = np.array([i for i in suspect if numbers[i] not in placeholders], int)
-    yield from _of_units(series, numbers, column, rest, (float(odd.low[place]), float(odd.high[place])))
+    yield from _of_units(series, numbers, column, rest, (float(odd.low[place]), float(odd.high[place])), likely)
 
 
 def _of_units(
-    series: pd.Series, numbers: np.ndarray, column: Column, suspect: np.ndarray, bulk: tuple[float, float]
+    series: pd.Series,
+    numbers: np.ndarray,
+    column: Column,
+    suspect: np.ndarray,
+    bulk: tuple[float, float],
+    likely: Mapping[int, str],
 ) -> Iterator[tuple[int, Fix]]:
     width = max(bulk[1] - bulk[0], 1e-12)
     low, high = bulk[0] - width, bulk[1] + width
@@ -96,11 +114,27 @@ def _of_units(
     hits = int(inside[best].sum())
     if hits < max(LEAST_CELLS, LEAST_SHARE * len(outside)):
         return
+    if not _usual_ratio(numbers, outside[inside[best]], best, likely):
+        return
     decimals = decimals_of(series, suspect)
     what = "have the wrong sign" if best < 0 else f"are {best:g} times what they should be"
     for i, value in zip(outside[inside[best]], mended[best][inside[best]], strict=True):
         words = f"{hits:,} suspect cells {what}, as in another unit" if best > 0 else f"{hits:,} suspect cells {what}"
         yield int(i), Fix(f"{column.name}: cells that {what}", f"{value:.{decimals}f}", words)
+
+
+def _usual_ratio(numbers: np.ndarray, rows: np.ndarray, factor: float, likely: Mapping[int, str]) -> bool:
+    """Whether the cells are about `factor` times what the rest of their rows suggests; True where nothing is known.
+
+    An outlier, or a value that was scaled at random, may come to lie among the others when divided by ten; by luck.
+    """
+    known = [int(i) for i in rows if int(i) in likely]
+    wanted = to_numeric(pd.Series([likely[i] for i in known], dtype=object))
+    told = np.isfinite(wanted) & (wanted != 0)
+    if told.sum() < LEAST_CELLS:
+        return True
+    ratio = float(np.median(numbers[known][told] / wanted[told])) / factor
+    return 1 / NEAR <= ratio <= NEAR
 
 
 def decimals_of(series: pd.Series, suspect: np.ndarray) -> int:
