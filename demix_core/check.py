@@ -230,7 +230,8 @@ def _differences(job: Job, sides: tuple[list[Measured], list[Measured]]) -> list
 
 
 def _described(d: Difference) -> dict[str, Any]:
-    return asdict(d) | {"delta": d.delta, "better": d.better}
+    seeds = {"seeds_before": list(d.seeds_before), "seeds_after": list(d.seeds_after)}  # as JSON gives them back
+    return asdict(d) | seeds | {"delta": d.delta, "better": d.better}
 
 
 def _contribution(job: Job, part: Part, without: dict[str, list[np.ndarray]], after: dict[str, Any]) -> dict[str, Any]:

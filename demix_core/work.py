@@ -6,6 +6,7 @@ What an earlier stage made is taken from memory, or from disk when an earlier jo
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
@@ -198,7 +199,8 @@ class Work:
         """Patches, and the diagnosis without its map."""
         run, evidence = self.run, self.evidence()
         made = suggest(evidence, self.flags)
-        gains = self._gains(made.patches)
+        case = Case(self.dataset.train, self.schema, self.train, self.validation, self.fitted, self.signals)
+        gains = gains_of(case, self.encoder, evidence.frame, made.patches)
         patches = patch_table([asdict(p) | {"gain": g} for p, g in zip(made.patches, gains, strict=True)])
         retire_decisions(run, patches)
         write_table(run / "patches.parquet", patches)
@@ -209,19 +211,6 @@ class Work:
         write_json(run / "suggest.json", {"declined": declined})
         write_table(run / "diagnosis.parquet", self._diagnosis(evidence))
         return ("patches.parquet", "suggest.json", "diagnosis.parquet")
-
-    def _gains(self, patches: tuple[Patch, ...]) -> np.ndarray:
-        """float64 [P]: what each patch is expected to take off the mean validation loss; NaN where it can't be told."""
-        head = head_of(self.fitted.network, self.train, self.validation, self.schema.task)
-        if head is None or not patches:
-            return np.full(len(patches), np.nan)
-        rows = cell_texts(self.dataset.train.loc[[p.row_id for p in patches]]).reset_index(drop=True)
-        before = self.encoder.transform(rows)
-        for i, patch in enumerate(patches):
-            if patch.column is not None:
-                rows.at[i, patch.column] = patch.new
-        weight = np.array([float(p.new) if p.action is Action.REWEIGHT else 1.0 for p in patches])
-        return head.gain(before, self.encoder.transform(rows), weight)
 
     def _diagnosis(self, evidence: Evidence) -> pd.DataFrame:
         found, flags = self.detection, self.flags
@@ -271,6 +260,23 @@ def evidence_of(case: Case, encoder: TabularEncoder, found: Detection) -> Eviden
         cell_texts(case.frame), case.schema, found.probabilities, given, model, trees, scale,
         found.wrong, signals.cells, signals.oddities, signals.against, signals.shortcut, text,
     )  # fmt: skip
+
+
+def gains_of(case: Case, encoder: TabularEncoder, frame: pd.DataFrame, patches: Sequence[Patch]) -> np.ndarray:
+    """float64 [P]: what each patch is expected to take off the mean validation loss; NaN where it can't be told.
+
+    frame: the training rows as texts, indexed by row id.
+    """
+    head = head_of(case.fitted.network, case.train, case.validation, case.schema.task)
+    if head is None or not patches:
+        return np.full(len(patches), np.nan)
+    rows = frame.loc[[p.row_id for p in patches]].reset_index(drop=True)
+    before = encoder.transform(rows)
+    for i, patch in enumerate(patches):
+        if patch.column is not None:
+            rows.at[i, patch.column] = patch.new
+    weight = np.array([float(p.new) if p.action is Action.REWEIGHT else 1.0 for p in patches])
+    return head.gain(before, encoder.transform(rows), weight)
 
 
 def cell_texts(frame: pd.DataFrame) -> pd.DataFrame:

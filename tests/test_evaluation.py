@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -272,11 +272,15 @@ def test_evaluation_compares_parts_types_and_batches(run: Run) -> None:
     for kind, ids in by_type.items():
         if len(ids) >= 5:
             assert kinds["batch", str(events[kind].seq)] == len(ids)
-    assert run.check.json("evaluation.json") == json.loads(json.dumps(found))
+    assert run.check.json("evaluation.json") == found
     status = run.check.status()
     assert status is not None and status.state == "done"
     known = patches.set_index("patch_id")["gain"]
     assert found["estimate"]["gain"] == pytest.approx(known.sum()) and found["estimate"]["unknown"] == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("demix_core.evaluation.arms.fit", None)
+        assert evaluate(run, seeds=2) == found, "the same decisions are measured once"
+    shutil.rmtree(run.check / "results")
     again = evaluate(run, seeds=2)
     assert again["parts"] == found["parts"], "the same seeds give the same figures"
 

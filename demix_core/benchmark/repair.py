@@ -26,13 +26,12 @@ from demix_core.classifiers.detect import Case, detect
 from demix_core.columns import to_numeric
 from demix_core.evaluation.arms import Arm, Trainer, truth
 from demix_core.evaluation.metrics import METRICS, Measured
-from demix_core.influence.head import head_of
 from demix_core.modalities.tabular import TabularEncoder
 from demix_core.planting import Parts, split_and_plant
 from demix_core.repairs.base import Evidence, suggest
 from demix_core.settings import Settings
-from demix_core.types import Action, Encoded, ErrorType, Patch, Schema, Task
-from demix_core.work import cell_texts, evidence_of
+from demix_core.types import Action, ErrorType, Patch, Schema, Task
+from demix_core.work import cell_texts, evidence_of, gains_of
 
 SEEDS = (2026, 2027, 2028, 2029, 2030)
 CONDITIONS = (("paper", 0.5), ("paper", 0.9))
@@ -251,16 +250,7 @@ def _imputed(scene: Scene) -> tuple[list[float], list[float], list[bool], list[b
 
 def _expected(scene: Scene, patches: Sequence[Patch]) -> float:
     """The fall of the validation loss that influence expects."""
-    head = head_of(scene.case.fitted.network, scene.case.train, scene.case.validation, scene.schema.task)
-    if head is None or not patches:
-        return np.nan
-    rows = scene.dirty.loc[[p.row_id for p in patches]].reset_index(drop=True)
-    before: Encoded = scene.encoder.transform(rows)
-    for i, p in enumerate(patches):
-        if p.column is not None:
-            rows.at[i, p.column] = p.new
-    weight = np.array([float(p.new) if p.action is Action.REWEIGHT else 1.0 for p in patches])
-    return float(head.gain(before, scene.encoder.transform(rows), weight).sum())
+    return float(gains_of(scene.case, scene.encoder, scene.dirty, patches).sum()) if patches else np.nan
 
 
 # ---- the figures -------------------------------------------------------------------------------------------------
