@@ -198,7 +198,9 @@ class Work:
     def suggest(self, progress: Progress, should_stop: ShouldStop) -> Outputs:
         """Patches, and the diagnosis without its map."""
         run, evidence = self.run, self.evidence()
+        progress(0.05, "Looking for likelier labels and cells")
         made = suggest(evidence, self.flags)
+        progress(0.9, "Reckoning what each suggestion would bring")
         case = Case(self.dataset.train, self.schema, self.train, self.validation, self.fitted, self.signals)
         gains = gains_of(case, self.encoder, evidence.frame, made.patches)
         patches = patch_table([asdict(p) | {"gain": g} for p, g in zip(made.patches, gains, strict=True)])

@@ -11,6 +11,7 @@ import pytest
 import typer.main
 
 from demix_core.benchmark.detect import OURS
+from demix_core.benchmark.repair import NOTHING
 from demix_core.cli import app
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -51,6 +52,16 @@ def test_figures_of_the_readme_are_the_benchmarks() -> None:
     runs = found["runs"]
     covered = [c for m, c in zip(runs["method"], runs["right covered"], strict=True) if m == OURS]
     assert f"held the truth in {100 * sum(covered) / len(covered):.0f} % of these runs" in README
+
+
+def test_repair_figures_of_the_readme_are_the_benchmarks() -> None:
+    found = json.loads((ROOT / "assets" / "benchmark" / "repair.json").read_text(encoding="utf-8"))
+    for line in found["table"]:
+        if line["arm"] != NOTHING:
+            figures = f"{line['gain %']:+.1f} ± {line['sd over runs']:.1f} | {line['share of the gap']:.2f}"
+            (row,) = [text for text in README.splitlines() if text.replace("*", "").startswith(f"| {line['arm']} |")]
+            assert f"| {figures} | {line['tables worse']} |" in row, line
+    assert f"(Spearman {found['estimate']['spearman']:.2f}".replace("0.", ".") in README
 
 
 def test_every_requirement_is_pinned_and_says_what_it_is_for() -> None:
