@@ -139,6 +139,11 @@ class Work:
         """As the signals stage left them."""
         return Signals.load(self.run / "signals")
 
+    @property
+    def case(self) -> Case:
+        """The training rows with all that the stages before detection know of them."""
+        return Case(self.dataset.train, self.schema, self.train, self.validation, self.fitted, self.signals)
+
     def find_signals(self, progress: Progress, should_stop: ShouldStop) -> Outputs:
         """What can be said of each row without influence."""
         self.signals = compute(self.dataset.train, self.schema, self.settings.seed, progress, should_stop)
@@ -169,8 +174,7 @@ class Work:
         run = self.run
         for name in run.projections():
             (run / f"map_{name}.parquet").unlink()
-        case = Case(self.dataset.train, self.schema, self.train, self.validation, self.fitted, self.signals)
-        found = self.detection = detect(case, self.settings, progress, should_stop)
+        found = self.detection = detect(self.case, self.settings, progress, should_stop)
         write_file(run / "factors.safetensors", lambda p: save_factors(found.factors, p))
         write_array(run / "embedding.npy", found.embedding)
         write_array(run / "typical.npy", found.typical)
@@ -192,8 +196,7 @@ class Work:
 
     def evidence(self) -> Evidence:
         """What the repairs look at."""
-        case = Case(self.dataset.train, self.schema, self.train, self.validation, self.fitted, self.signals)
-        return evidence_of(case, self.encoder, self.detection)
+        return evidence_of(self.case, self.encoder, self.detection)
 
     def suggest(self, progress: Progress, should_stop: ShouldStop) -> Outputs:
         """Patches, and the diagnosis without its map."""
@@ -201,8 +204,7 @@ class Work:
         progress(0.05, "Looking for likelier labels and cells")
         made = suggest(evidence, self.flags)
         progress(0.9, "Reckoning what each suggestion would bring")
-        case = Case(self.dataset.train, self.schema, self.train, self.validation, self.fitted, self.signals)
-        gains = gains_of(case, self.encoder, evidence.frame, made.patches)
+        gains = gains_of(self.case, self.encoder, evidence.frame, made.patches)
         patches = patch_table([asdict(p) | {"gain": g} for p, g in zip(made.patches, gains, strict=True)])
         retire_decisions(run, patches)
         write_table(run / "patches.parquet", patches)
