@@ -16,6 +16,8 @@ from dashboard.state import get  # noqa: E402
 from demix_core.errors import DemixError  # noqa: E402
 
 LOGO = str(Path(__file__).parent / "components" / "logo.svg")
+CLOSER: dict[str, str] = {}
+"""Pages beside the five steps, by file name, each with its Material icon: {"influence": "grid_on"}."""
 
 
 def steps() -> list[st.Page]:
@@ -40,13 +42,20 @@ def steps() -> list[st.Page]:
     ]
 
 
+def closer() -> list[st.Page]:
+    """The pages for a closer look, which no step of the work needs."""
+    return [
+        st.Page(f"views/{name}.py", title=name.capitalize(), icon=f":material/{icon}:") for name, icon in CLOSER.items()
+    ]
+
+
 st.set_page_config(page_title=texts.APP, page_icon=LOGO, layout="wide", initial_sidebar_state="expanded")
 st.logo(LOGO, size="large")
 st.html(components.style_sheet())
 try:
     if get().run is None:
         get().arrive(st.query_params.get("run") or services.first_run())
-    page = st.navigation(steps())
+    page = st.navigation({"": steps(), "Look closer": closer()} if CLOSER else steps())
     widgets.run_picker(get(), services.run_names())
     if get().run:
         st.query_params["run"] = get().run
