@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import plotly.graph_objects as go
 
+from dashboard.palette import OTHER_CLASS, SAME_CLASS, SYMBOLS
 from dashboard.review import FILTERED_BIT, Colouring
 
 FALLBACK_POINTS = 4000
-SAME_COLOUR, OTHER_COLOUR = "#2C8AC9", "#D55E00"
-SYMBOLS = ("circle", "circle", "square", "triangle-up", "diamond")
+SAME_COLOUR, OTHER_COLOUR = SAME_CLASS, OTHER_CLASS
 
 
 def map_fallback(

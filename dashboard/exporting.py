@@ -78,6 +78,22 @@ def downloads(run: str, with_weights: bool) -> None:
         )
 
 
+def report(run: str) -> None:
+    """One page for a colleague."""
+    st.subheader("Report", anchor=False)
+    st.caption(texts.REPORT_WORDS)
+    st.download_button(
+        f"Report · {services.report_name(run)}",
+        lambda: services.report_file(run),
+        file_name=services.report_name(run),
+        mime="text/html",
+        key="download_report",
+        icon=":material/description:",
+        width="stretch",
+        on_click="ignore",
+    )
+
+
 def command(run: str, with_weights: bool) -> None:
     """The command line that writes the same file."""
     st.subheader("The same from the command line", anchor=False)

@@ -2,29 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from demix_core.types import ErrorType
+from demix_core.palette import CLEAN, GLYPHS, OTHER_CLASS, SAME_CLASS, SEVERAL, SYMBOLS, TYPE_MARKS, Mark
 
-
-@dataclass(frozen=True)
-class Mark:
-    """How one kind of row looks. shape: 0 dot, 1 circle, 2 square, 3 triangle, 4 diamond; dark: on dark ground."""
-
-    colour: str
-    shape: int
-    dark: str | None = None
-
-
-CLEAN = Mark("#9A9A94", 0, "#8B8B86")
-TYPE_MARKS = {
-    ErrorType.LABEL: Mark("#D55E00", 1),
-    ErrorType.FEATURE: Mark("#0072B2", 2, "#3D9FDC"),
-    ErrorType.SPURIOUS: Mark("#009E73", 3, "#17BC8E"),
-}
-SEVERAL = Mark("#CC79A7", 4)
+__all__ = ["CLEAN", "GLYPHS", "OTHER_CLASS", "SAME_CLASS", "SEVERAL", "SYMBOLS", "TYPE_MARKS", "Mark"]
 
 STATE_COLOURS = {"open": "#E69F00", "accepted": "#009E73", "edited": "#56B4E9", "rejected": "#6B6B6B"}
 STATE_DARK = {"rejected": "#C9C9C4"}

@@ -17,6 +17,7 @@ import pandas as pd
 from dashboard import palette, texts
 from dashboard.state import STATES, Filters
 from demix_core.types import ColumnKind, DecisionKind, ErrorType, Schema
+from demix_core.words import change_words, column_words, shown
 
 MOST_CATEGORIES = 11
 DECIDED_BIT, FILTERED_BIT = 8, 16
@@ -191,36 +192,6 @@ def lines(book: Book, codes: np.ndarray, positions: np.ndarray, dark: bool = Fal
             }
         )
     return result
-
-
-def shown(value: object) -> str:
-    """A cell as text; a missing one says so."""
-    text = "" if value is None or (isinstance(value, float) and np.isnan(value)) else str(value)
-    return text if text.strip() else "(empty)"
-
-
-def column_words(column: object, action: str) -> str:
-    """The column a suggestion changes, or what it touches instead."""
-    return (
-        str(column)
-        if isinstance(column, str) and column
-        else {"drop": "whole row", "reweight": "row weight"}.get(action, "")
-    )
-
-
-def change_words(action: str, new: object) -> str:
-    """The new value in words."""
-    if action == "drop":
-        return "leave out"
-    return f"× {float(str(new)):g}" if action == "reweight" and _is_number(new) else shown(new)
-
-
-def _is_number(value: object) -> bool:
-    try:
-        float(str(value))
-    except ValueError:
-        return False
-    return True
 
 
 # ---- the map -----------------------------------------------------------------------------------------------------

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from demix_core.types import ErrorType
+from demix_core.words import CLEAN_NAME, SEVERAL_NAME, TYPE_NAMES, WHAT_TYPES_MEAN, rows
+
+__all__ = ["CLEAN_NAME", "SEVERAL_NAME", "TYPE_NAMES", "WHAT_TYPES_MEAN", "rows"]
 
 APP = "DeMix"
 PROMISE = "Which rows hurt your model, what is wrong with each, and what to do about it."
-
-TYPE_NAMES = {
-    ErrorType.LABEL: "Label error",
-    ErrorType.FEATURE: "Feature error",
-    ErrorType.SPURIOUS: "Spurious",
-}
-CLEAN_NAME = "Looks clean"
-SEVERAL_NAME = "Several"
 
 STATE_NAMES = ("open", "accepted", "edited", "rejected")
 
@@ -28,12 +22,6 @@ KEYS_HELP = (
     "**Shift+Z** or **Y** redo · "
     "**Esc** clear the selection"
 )
-
-WHAT_TYPES_MEAN = {
-    ErrorType.LABEL: "the target is probably wrong",
-    ErrorType.FEATURE: "a cell is probably wrong",
-    ErrorType.SPURIOUS: "the row goes against a shortcut that the model may have learned",
-}
 
 ACTION_WORDS = {
     "relabel": "Change the label",
@@ -79,6 +67,10 @@ RULER_STRAIGHT = "None of the validation rows looks mislabelled to the models of
 RULER_BENT = "{n} of the validation rows look mislabelled themselves; the comparison can be read without them."
 EXPORT_WORDS = (
     "The cleaned file, the list of changes, and the decisions to replay. Untouched records stay byte for byte."
+)
+REPORT_WORDS = (
+    "One page to send to a colleague: what was found and why, the map, your decisions, what they do to the model. It "
+    "opens without a network and holds cells of your table."
 )
 EXAMPLE_WORDS = "`{name}`, the table shipped with DeMix, errors included."
 NO_DATA = "Take the shipped example, upload a CSV, TSV or parquet file, or name a path on this machine."
@@ -135,11 +127,6 @@ EXAMPLE_MISSING = "The shipped example is not part of this checkout."
 def number(n: int) -> str:
     """12345 as 12,345."""
     return f"{n:,}"
-
-
-def rows(n: int) -> str:
-    """'1 row', '2 rows'."""
-    return f"{n:,} row{'' if n == 1 else 's'}"
 
 
 def suggestions(n: int) -> str:

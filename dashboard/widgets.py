@@ -9,13 +9,12 @@ import numpy as np
 import streamlit as st
 
 from dashboard import charts, components, deciding, palette, review, services, texts
+from dashboard.palette import GLYPHS
 from dashboard.review import Book
 from dashboard.state import ALL_TYPES, STATES, Filters, State
 from demix_core.types import DROP_VALUE, ErrorType, Event
 
 MAP_HEIGHT, QUEUE_HEIGHT, HISTORY_LINES = 412, 188, 100
-GLYPHS = ("•", "●", "■", "▲", "◆")
-"""The map's shapes as characters, by palette.Mark.shape."""
 SCALE_WORDS = {"umap": "UMAP", "tsne": "t-SNE"}
 
 

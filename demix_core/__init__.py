@@ -1,8 +1,9 @@
 """DeMix: find which rows of a training table are wrong, say what is wrong with each, and repair them with a person.
 
 >>> import demix_core
->>> sorted(demix_core.__all__)[:3]
-['DemixError', 'ErrorType', 'Explainer']
+>>> run = demix_core.Run.open("assets/example/run")  # what `demix_core.diagnose(...)` returns
+>>> run.summary()["counts"]
+{'label_error': 165, 'feature_error': 132, 'spurious': 278}
 
 The public names below are loaded on first use, so that importing the package costs nothing.
 """
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from demix_core.errors import DemixError
     from demix_core.explain import Explainer
     from demix_core.exporting import export
+    from demix_core.handout.page import write_report
     from demix_core.pipeline import diagnose
     from demix_core.planting import plant
     from demix_core.settings import Settings
@@ -28,13 +30,13 @@ __version__ = "0.1.0"
 
 __all__ = [
     "DecisionLog", "DemixError", "ErrorType", "Explainer", "Patch", "Run", "Schema", "Settings", "TableFile",
-    "diagnose", "export", "plant",
+    "diagnose", "export", "plant", "write_report",
 ]  # fmt: skip
 
 _HOMES = {
     "DecisionLog": "decisions", "DemixError": "errors", "ErrorType": "types", "Explainer": "explain", "Patch": "types",
     "Run": "store", "Schema": "types", "Settings": "settings", "TableFile": "tablefile", "diagnose": "pipeline",
-    "export": "exporting", "plant": "planting",
+    "export": "exporting", "plant": "planting", "write_report": "handout.page",
 }  # fmt: skip
 
 

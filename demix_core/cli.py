@@ -215,6 +215,18 @@ def explain(
     reports.explanation(explainer.row(row), explainer, as_json)
 
 
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The page.")] = Path("report.html"),
+) -> None:
+    """Write one HTML page about the run, to send to a colleague; it works offline."""
+    from demix_core.handout.page import write_report
+
+    made = write_report(Run.open(folder), out)
+    reports.written(made)
+
+
 @app.command("train-dec")
 def train_dec(
     out: Annotated[Path, typer.Option("--out", "-o", help="The checkpoint (safetensors); its card goes beside it.")],

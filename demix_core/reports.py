@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -174,6 +175,11 @@ def planted(made: Planted) -> None:
     table(f"{made.rows:,} rows written", ["error type", "rows"], rows)
     for path in made.files:
         Console(soft_wrap=True).print(escape(str(path)))
+
+
+def written(path: Path) -> None:
+    """One file that a command wrote, with its size."""
+    Console(soft_wrap=True).print(f"{escape(str(path))} ({path.stat().st_size / 1e6:.1f} MB)")
 
 
 def exported(made: Exported) -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from demix_core.errors import Cancelled
 from demix_core.signals.base import Signals, compute
@@ -17,7 +18,15 @@ from demix_core.signals.binning import Binned, bin_column, code_lift
 from demix_core.signals.cells import fit_cells
 from demix_core.signals.oddities import find_oddities
 from demix_core.signals.out_of_fold import out_of_fold
-from demix_core.signals.shortcuts import LEAST_SHARE, LEAST_STRENGTH, _best, _Looked, _phi, find_shortcuts
+from demix_core.signals.shortcuts import (
+    LEAST_SHARE,
+    LEAST_STRENGTH,
+    _best,
+    _Looked,
+    _phi,
+    find_shortcuts,
+    rule_groups,
+)
 from demix_core.types import Column, ColumnKind, Schema, Task
 
 N = 900
@@ -183,3 +192,20 @@ def test_signals_survive_the_disk(tmp_path: Path, regression: bool) -> None:
     np.testing.assert_array_equal(back.oof, signals.oof)
     np.testing.assert_array_equal(back.cell_suggestion, signals.cell_suggestion.astype(str))
     assert back.shortcut == signals.shortcut
+
+
+@given(sides=hnp.arrays(np.int8, st.integers(1, 40), elements=st.integers(-1, 1)), seed=st.integers(0, 9))
+def test_rule_groups_are_what_counting_says(sides: np.ndarray, seed: int) -> None:
+    r = np.random.default_rng(seed)
+    condition = np.where(sides == 0, r.random(len(sides)) < 0.5, sides < 0)  # who follows has both, or neither
+    target, errors = condition ^ (sides != 0), r.random(len(sides))
+    (found,) = rule_groups(sides[:, None], np.array([condition.mean()]), errors)
+    assert (found.meets, found.exceptions, found.strays) == (
+        condition.sum(), (condition & ~target).sum(), (target & ~condition).sum(),
+    )  # fmt: skip
+    if condition.any():
+        assert found.hit == pytest.approx(target[condition].mean())
+    if not condition.all():
+        assert found.elsewhere == pytest.approx(target[~condition].mean())
+    for side, mean in ((-1, found.error), (1, found.stray_error), (0, found.other_error)):
+        assert mean == pytest.approx(errors[sides == side].mean() if (sides == side).any() else np.nan, nan_ok=True)

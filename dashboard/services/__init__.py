@@ -14,7 +14,15 @@ from dashboard.services.checks import (
     recommended,
     stop_measuring,
 )
-from dashboard.services.exports import changes, export_command, export_file, export_names, refused
+from dashboard.services.exports import (
+    changes,
+    export_command,
+    export_file,
+    export_names,
+    refused,
+    report_file,
+    report_name,
+)
 from dashboard.services.results import (
     Explanation,
     accept,
@@ -103,6 +111,8 @@ __all__ = [
     "redo",
     "refused",
     "reject",
+    "report_file",
+    "report_name",
     "revert",
     "run_names",
     "run_path",

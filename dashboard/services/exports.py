@@ -56,4 +56,20 @@ def export_command(name: str, with_weights: bool) -> str:
     words = ["python", "-m", "demix_core", "apply", str(run_path(name)), "-o", names["cleaned"]]
     words += ["--with-weights"] if with_weights else []
     replayed = [*words, "--decisions", names["decisions"]]
-    return f"{shlex.join(words)}\n# or, from the downloaded decisions:\n{shlex.join(replayed)}"
+    report = ["python", "-m", "demix_core", "report", str(run_path(name)), "-o", report_name(name)]
+    return (
+        f"{shlex.join(words)}\n# or, from the downloaded decisions:\n{shlex.join(replayed)}\n"
+        f"# the report:\n{shlex.join(report)}"
+    )
+
+
+def report_name(name: str) -> str:
+    """File name of the report."""
+    return f"{Path(Run(run_path(name)).manifest().inputs['train']['name']).stem}-report.html"
+
+
+def report_file(name: str) -> bytes:
+    """The report as it is now, one HTML page."""
+    from demix_core.handout.page import report_html
+
+    return report_html(Run.open(run_path(name))).encode()

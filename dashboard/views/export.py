@@ -17,6 +17,7 @@ left, right = st.columns([2.1, 1], gap="large")
 with right:
     with_weights = exporting.choices()
     exporting.downloads(run, with_weights)
+    exporting.report(run)
 with left:
     exporting.diff(services.changes(run))
 exporting.command(run, with_weights)

@@ -7,6 +7,7 @@ of two yes/no variables), maximised over all runs. Lifts are leave-one-out, so t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
@@ -74,6 +75,45 @@ class ShortcutSignals:
         if not broken.shape[1]:
             return np.full(len(broken), -1, np.int16)
         return np.where(broken.any(1), broken.argmax(1), -1).astype(np.int16)
+
+
+@dataclass(frozen=True)
+class RuleGroup:
+    """Whom a rule splits the rows into, in numbers.
+
+    meets: rows that meet the condition; hit: share of them that have the target; elsewhere: that share among the rows
+    that do not; exceptions: rows that have the condition without the target, strays: the target without the condition;
+    error, stray_error, other_error: the model's mean error on the exceptions, the strays, and all other rows, NaN for
+    none (classes: share of rows predicted wrongly; numbers: absolute error in target units).
+    """
+
+    meets: int
+    hit: float
+    elsewhere: float
+    exceptions: int
+    strays: int
+    error: float
+    stray_error: float
+    other_error: float
+
+
+def rule_groups(sides: np.ndarray, shares: np.ndarray, errors: np.ndarray) -> tuple[RuleGroup, ...]:
+    """One per rule. sides int8 [N, R], shares float [R]: see ShortcutSignals; errors: float [N], of the task model.
+
+    >>> sides = np.array([[0], [0], [-1], [1], [0], [0]], np.int8)  # three rows meet the condition, two are hits
+    >>> rule_groups(sides, np.array([0.5]), np.array([0, 0, 1, 1, 0, 1]))[0]
+    RuleGroup(meets=3, hit=0.666..., elsewhere=0.333..., exceptions=1, strays=1, error=1.0, stray_error=1.0, other_...)
+    """
+    return tuple(_group(sides[:, r], float(share), errors) for r, share in enumerate(shares))
+
+
+def _group(side: np.ndarray, share: float, errors: np.ndarray) -> RuleGroup:
+    n, meets = len(side), round(share * len(side))
+    exceptions, strays = int((side < 0).sum()), int((side > 0).sum())
+    means = [float(errors[group].mean()) if group.any() else math.nan for group in (side < 0, side > 0, side == 0)]
+    return RuleGroup(
+        meets, 1 - exceptions / max(meets, 1), strays / max(n - meets, 1), exceptions, strays, *means
+    )  # fmt: skip
 
 
 LIFTS = ("lift_top1", "lift_top2", "lift_min", "lift_max", "lift_mean", "lift_pair", "information_worst")

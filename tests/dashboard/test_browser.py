@@ -222,6 +222,31 @@ def test_a_click_on_the_map_shows_that_row(browser: Browser, address: str) -> No
     page.close()
 
 
+def test_the_report_opens_without_a_network_and_runs_nobody_elses_script(
+    browser: Browser, address: str, workspace: Path, tmp_path: Path
+) -> None:
+    page = new_page(browser)
+    page.goto(f"{address}/export?run=screen")
+    with page.expect_download() as waiting:
+        page.locator(".st-key-download_report button").click()
+    page.close()
+    text = Path(waiting.value.path()).read_text("utf-8")
+    saved = tmp_path / waiting.value.suggested_filename
+    evil = f"<script>window.evil = 1</script><img src='{saved.name}' onerror='window.evil = 2'>"
+    saved.write_text(text.replace("<main>", f"<main>{evil}"), "utf-8")  # as if escaping had failed
+    for scheme in ("light", "dark"):
+        report = new_page(browser, offline=True, color_scheme=scheme)
+        asked: list[str] = []
+        report.on("requestfinished", lambda request, asked=asked: asked.append(request.url))
+        report.goto(saved.as_uri())
+        report.wait_for_selector(f"body[data-drawn={scheme}]")
+        drawn = report.evaluate("document.getElementById('map').data.reduce((n, t) => n + t.x.length, 0)")
+        assert drawn == len(Run(workspace / "runs" / "screen").diagnosis())
+        assert report.evaluate("window.evil") is None and asked == [saved.as_uri()] and errors_of(report) == []
+        assert report.evaluate("document.documentElement.scrollWidth") <= 1280
+        report.close()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_everything_to_decide_is_on_one_screen(browser: Browser, address: str, scheme: str) -> None:
     page = opened(browser, address, "screen", color_scheme=scheme)
