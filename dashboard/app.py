@@ -16,8 +16,7 @@ from dashboard.state import get  # noqa: E402
 from demix_core.errors import DemixError  # noqa: E402
 
 LOGO = str(Path(__file__).parent / "components" / "logo.svg")
-CLOSER: dict[str, str] = {}
-"""Pages beside the five steps, by file name, each with its Material icon: {"influence": "grid_on"}."""
+CLOSER: dict[str, str] = {}  # pages beside the five steps, each with its Material icon: {"influence": "grid_on"}
 
 
 def steps() -> list[st.Page]:
