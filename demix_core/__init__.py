@@ -2,8 +2,10 @@
 
 >>> import demix_core
 >>> run = demix_core.Run.open("assets/example/run")  # what `demix_core.diagnose(...)` returns
->>> run.summary()["counts"]
-{'label_error': 165, 'feature_error': 132, 'spurious': 278}
+>>> list(run.summary()["counts"])
+['label_error', 'feature_error', 'spurious']
+>>> demix_core.Diagnosis(run)  # draws itself in a notebook: counts, rows with reasons, profiles, the map
+Diagnosis('assets/example/run')
 
 The public names below are loaded on first use, so that importing the package costs nothing.
 """
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from demix_core.decisions import DecisionLog
+    from demix_core.diagnosis import Diagnosis
     from demix_core.errors import DemixError
     from demix_core.explain import Explainer
     from demix_core.exporting import export
@@ -29,14 +32,15 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "DecisionLog", "DemixError", "ErrorType", "Explainer", "Patch", "Run", "Schema", "Settings", "TableFile",
-    "diagnose", "export", "plant", "write_report",
+    "DecisionLog", "DemixError", "Diagnosis", "ErrorType", "Explainer", "Patch", "Run", "Schema", "Settings",
+    "TableFile", "diagnose", "export", "plant", "write_report",
 ]  # fmt: skip
 
 _HOMES = {
-    "DecisionLog": "decisions", "DemixError": "errors", "ErrorType": "types", "Explainer": "explain", "Patch": "types",
-    "Run": "store", "Schema": "types", "Settings": "settings", "TableFile": "tablefile", "diagnose": "pipeline",
-    "export": "exporting", "plant": "planting", "write_report": "handout.page",
+    "DecisionLog": "decisions", "DemixError": "errors", "Diagnosis": "diagnosis", "ErrorType": "types",
+    "Explainer": "explain", "Patch": "types", "Run": "store", "Schema": "types", "Settings": "settings",
+    "TableFile": "tablefile", "diagnose": "pipeline", "export": "exporting", "plant": "planting",
+    "write_report": "handout.page",
 }  # fmt: skip
 
 

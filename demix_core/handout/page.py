@@ -12,14 +12,18 @@ from string import Template
 
 import demix_core
 from demix_core.errors import RunError
-from demix_core.figures import Figure, kinds_of, row_map
+from demix_core.figures import MOST_POINTS, Figure, kinds_of, row_map
 from demix_core.handout.facts import Facts, gather
 from demix_core.handout.sections import body
 from demix_core.markup import Html, node, script_json
 from demix_core.store import Run, now, write_file
+from demix_core.svg import picture
 from demix_core.types import ErrorType
 
 HERE = Path(__file__).parent
+STILL_POINTS = 3000
+"""Of the picture that readers without JavaScript see."""
+
 LIBRARY = "plotly/package_data/plotly.min.js"
 
 
@@ -37,12 +41,13 @@ def report_html(run: Run) -> str:
     """The handout as text. It asks no network: a policy in its head forbids that, and scripts other than its own."""
     facts = gather(run)
     library, drawing = plotly_script(), _own("page.js")
+    still = picture(map_of(facts, STILL_POINTS), width=1070, height=540)
     return Template(_own("page.html")).substitute(
         policy=escape(_policy(library, drawing)),
         generator=f"DeMix {demix_core.__version__}",
         title=escape(f"Diagnosis of {facts.name}"),
         style=_own("page.css"),
-        body=body(facts),
+        body=body(facts, still),
         footer=_footer(),
         figures=script_json({"map": map_of(facts)}),
         library=library,
@@ -50,13 +55,13 @@ def report_html(run: Run) -> str:
     )
 
 
-def map_of(facts: Facts) -> Figure:
-    """The map of the run as a Plotly figure."""
+def map_of(facts: Facts, most: int = MOST_POINTS) -> Figure:
+    """The map of the run as a Plotly figure of at most this many points."""
     found = facts.diagnosis
     probabilities = found[[k.probability_column for k in ErrorType]].to_numpy(float)
     texts = facts.rows[facts.schema.target].astype(str).to_numpy()
     places = found[["x", "y"]].to_numpy(float)
-    return row_map(places, kinds_of(facts.flags), found["row_id"].to_numpy(), texts, probabilities.max(1))
+    return row_map(places, kinds_of(facts.flags), found["row_id"].to_numpy(), texts, probabilities.max(1), most)
 
 
 @cache

@@ -29,10 +29,11 @@ VERDICTS = {True: "better", False: "worse", None: "could be chance"}
 RULERS = {"test": "Clean test rows", "validation": "Validation rows"}
 
 
-def body(facts: Facts) -> Html:
-    """All sections."""
-    made = (opening, what_it_is, found, the_map, suggestions, patterns, shortcuts, review, measured, how_made)
-    return join(section(facts) for section in made)
+def body(facts: Facts, still: Html) -> Html:
+    """All sections. still: the map where no script draws it."""
+    before = (opening, what_it_is, found)
+    after = (suggestions, patterns, shortcuts, review, measured, how_made)
+    return join([*(one(facts) for one in before), the_map(facts, still), *(one(facts) for one in after)])
 
 
 def type_name(kind: ErrorType) -> Html:
@@ -127,7 +128,7 @@ def _how_sure(facts: Facts) -> Iterator[str]:
     )
 
 
-def the_map(facts: Facts) -> Html:
+def the_map(facts: Facts, still: Html) -> Html:
     """Where the drawing goes, and how to read it."""
     n = len(facts.diagnosis)
     sample = (
@@ -137,7 +138,7 @@ def the_map(facts: Facts) -> Html:
         "Each mark is one row; rows that act alike on the model lie together. Shape and colour say what is suspected; "
         f"the axes have no meaning of their own. Click a name to hide it, drag to move, scroll to zoom.{sample}"
     )
-    drawn = node("div", node("noscript", "The map needs JavaScript."), id="map", cls="figure", role="img",
+    drawn = node("div", node("noscript", still), id="map", cls="figure", role="img",
                  aria_label="Map of all rows, marked by suspected error")  # fmt: skip
     return _section("The map", node("p", words), drawn, name="where")
 
