@@ -38,7 +38,9 @@ from demix_core.types import ErrorType
 from demix_core.words import TYPE_NAMES, change_words, column_words, rows, shown
 
 PLOTLY = "application/vnd.plotly.v1+json"
-TOP = 10
+TOP = 4
+"""Suggestions of each type that are shown first."""
+
 STILL_POINTS = 3000
 """Points of the still picture of a map."""
 
@@ -153,11 +155,12 @@ class Diagnosis:
         flagged = int(self.table[[k.value for k in ErrorType]].any(axis=1).sum())
         name = self.run.manifest().inputs["train"]["name"]
         counts = [_pill(k, f"{int(self.table[k.value].sum()):,}") for k in ErrorType]
-        top = self.patches.sort_values(["confidence", "row_id"], ascending=[False, True]).head(TOP)
+        surest = self.patches.sort_values(["confidence", "row_id"], ascending=[False, True])
+        top = surest.groupby("error_type", sort=False).head(TOP)
         lines = [_suggestion(patch) for patch in top.to_dict("records")]
         heads = ["row", "suspected", "column", "now", "suggested", "confidence", "why"]
         lead = node("p", node("b", name), f": {flagged:,} of {rows(len(self.table))} flagged")
-        tail = node("p", f"The {len(lines)} surest of {len(self.patches):,} suggestions.", style=SOFT)
+        tail = node("p", f"The {TOP} surest of each type, of {len(self.patches):,} suggestions.", style=SOFT)
         return node("div", lead, node("p", *counts), table(heads, lines), tail, style=CARD)
 
 

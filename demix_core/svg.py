@@ -5,6 +5,7 @@ Lines and marks only. Texts and axes take the colour of the text around, so that
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -75,18 +76,31 @@ def _shape(symbol: str, r: float) -> str:
 
 
 def _axes(x: tuple[float, float], y: tuple[float, float], box: tuple[float, float, float, float]) -> list[Html]:
-    """Five ticks each, and the line of zero."""
+    """Round ticks, and the line of zero."""
     left, top, right, bottom = box
     made = []
-    for value in np.linspace(*x, TICKS):
+    for value in ticks(*x):
         at = float(_scaled([value], x, left, right)[0])
-        made.append(_text(f"{value:.3g}", at, bottom + 16, "middle"))
-    for value in np.linspace(*y, TICKS):
+        made.append(_text(f"{value:g}", at, bottom + 16, "middle"))
+    for value in ticks(*y):
         at = float(_scaled([value], y, bottom, top)[0])
-        made += [_text(f"{value:.2g}", left - 6, at + 4, "end"), _rule(left, right, at, 0.15)]
+        made += [_text(f"{value:g}", left - 6, at + 4, "end"), _rule(left, right, at, 0.15)]
     if y[0] < 0 < y[1]:
         made.append(_rule(left, right, float(_scaled([0.0], y, bottom, top)[0]), 0.6))
     return made
+
+
+def ticks(low: float, high: float) -> list[float]:
+    """Three to nine round numbers between two others.
+
+    >>> ticks(-0.96, 0.94), ticks(0, 100)
+    ([-0.5, 0.0, 0.5], [0.0, 20.0, 40.0, 60.0, 80.0, 100.0])
+    """
+    rough = (high - low) / TICKS
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough * (1 - 1e-9))
+    first = math.ceil(low / step - 1e-9)
+    return [round(i * step, 12) + 0.0 for i in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
 def _rule(left: float, right: float, at: float, opacity: float) -> Html:

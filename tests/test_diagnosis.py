@@ -12,11 +12,14 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from demix_core import work
 from demix_core.diagnosis import PLOTLY, Diagnosis, Drawing, Row
 from demix_core.errors import InputError, RunError
 from demix_core.pipeline import diagnose
+from demix_core.svg import ticks
 from demix_core.types import ErrorType
 from tests import tiny
 
@@ -125,6 +128,18 @@ def test_the_still_picture_has_every_mark_and_line(found: Diagnosis) -> None:
 
 def test_the_whole_diagnosis_as_html(found: Diagnosis) -> None:
     html = found._repr_html_()
-    assert "script" not in elements(html) and elements(html).count("tr") == 1 + min(10, len(found.patches))
+    assert "script" not in elements(html) and "<svg" not in html
+    shown = sum(min(4, n) for n in found.patches["error_type"].value_counts())
+    assert elements(html).count("tr") == 1 + shown
     for kind in ErrorType:
         assert f"<b>{found.table[kind.value].sum():,}</b>" in html
+
+
+@given(low=st.floats(-1e6, 1e6), span=st.floats(1e-3, 1e6))
+def test_ticks_are_few_even_and_inside(low: float, span: float) -> None:
+    made = ticks(low, low + span)
+    assert 2 <= len(made) <= 9
+    slack = 1e-6 * (abs(low) + span)
+    assert made[0] >= low - slack and made[-1] <= low + span + slack
+    gaps = np.diff(made)
+    np.testing.assert_allclose(gaps, gaps[0], rtol=1e-4, atol=1e-9)
