@@ -22,6 +22,7 @@ from demix_core import reports
 from demix_core.errors import Cancelled, DemixError, InputError, RunError
 from demix_core.settings import DiagnoseSettings, FitSettings, LoadSettings, MapSettings, Settings
 from demix_core.store import Run, storing, write_file
+from demix_core.types import ErrorType
 
 app = typer.Typer(
     name="python -m demix_core",
@@ -75,6 +76,9 @@ def diagnose(
     expected_error_share: Annotated[
         float | None, typer.Option(help=_help(DiagnoseSettings, "expected_error_share"))
     ] = None,
+    threshold: Annotated[
+        list[str] | None, typer.Option(help="A type's threshold set by hand: TYPE=VALUE, as in label=0.2. Repeatable.")
+    ] = None,
     map_method: Annotated[str | None, typer.Option("--map", help=_help(MapSettings, "method"))] = None,
     seed: Annotated[int | None, typer.Option(help=SEED_HELP)] = None,
     settings_file: Annotated[
@@ -92,7 +96,11 @@ def diagnose(
         {
             "load": {"target": target, "validation_share": validation_share, "task": task, "kinds": _kinds(kind)},
             "fit": {"model": model, "epochs": epochs},
-            "diagnose": {"classifier": classifier, "expected_error_share": expected_error_share},
+            "diagnose": {
+                "classifier": classifier,
+                "expected_error_share": expected_error_share,
+                "thresholds": _thresholds(threshold),
+            },
             "map": {"method": map_method},
         },
         seed,
@@ -117,6 +125,28 @@ def _kinds(given: list[str] | None) -> dict[str, str] | None:
     if wrong is not None:
         raise InputError(f"'--kind {wrong}' is not understood; write COLUMN=KIND, as in '--kind age=numeric'.")
     return {name: kind for name, _, kind in pairs}
+
+
+def _thresholds(given: list[str] | None) -> dict[str, float] | None:
+    """['label=0.2'] -> {'label_error': 0.2}."""
+    if not given:
+        return None
+    found = {}
+    for text in given:
+        name, _, value = text.partition("=")
+        try:
+            found[_type(name).value] = float(value)
+        except ValueError as error:
+            raise InputError(f"'--threshold {text}' is not understood; write TYPE=VALUE, as in label=0.2.") from error
+    return found
+
+
+def _type(word: str) -> ErrorType:
+    """'label' or 'label_error'."""
+    found = next((kind for kind in ErrorType if word in (kind.short, kind.value)), None)
+    if found is None:
+        raise InputError(f"There is no error type '{word}'; choose one of {', '.join(k.short for k in ErrorType)}.")
+    return found
 
 
 def _settings(path: Path | None, flags: dict[str, dict[str, Any]], seed: int | None) -> Settings:
@@ -225,6 +255,38 @@ def report(
 
     made = write_report(Run.open(folder), out)
     reports.written(made)
+
+
+@app.command()
+def thresholds(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run.")],
+    kind: Annotated[str | None, typer.Option("--type", help="label, feature or spurious. Default: all.")] = None,
+    at: Annotated[
+        float | None, typer.Option(help="The threshold to look at (0 to 1). Default: the one in force.")
+    ] = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="With --type and --at: the review hides suggestions below it from now on.")
+    ] = False,
+    sample: Annotated[
+        int | None, typer.Option(help="With --type: draw this many rows to review, and print their row ids.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help=SEED_HELP)] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything as JSON on stdout.")] = False,
+) -> None:
+    """Say how many of the suggestions above a threshold are right, from the rows that were reviewed."""
+    from demix_core.trust.evidence import draw_sample, look
+    from demix_core.trust.limits import write_limit
+
+    run = Run.open(folder)
+    if kind is None and (keep or sample is not None):
+        raise InputError("Name the error type that --keep or --sample speaks of: --type label, for instance.")
+    if at is None and keep:
+        raise InputError("Name the threshold to keep: --at 0.7, for instance.")
+    kinds = tuple(ErrorType) if kind is None else (_type(kind),)
+    if keep:
+        write_limit(run, kinds[0], at)
+    rows = draw_sample(run, kinds[0], sample, at, seed).rows if sample is not None else ()
+    reports.thresholds(look(run, kinds, at), rows, as_json)
 
 
 @app.command("train-dec")

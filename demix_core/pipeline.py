@@ -17,7 +17,7 @@ from demix_core.settings import Settings
 from demix_core.stages import Reporter, Stage, StopAsked, run_stages
 from demix_core.store import JobState, Manifest, Run, now, write_file, write_json
 from demix_core.summary import summarise
-from demix_core.types import ColumnKind, Progress, ShouldStop, never_stop, no_progress
+from demix_core.types import ColumnKind, ErrorType, Progress, ShouldStop, never_stop, no_progress
 from demix_core.work import Work
 
 SHIPPED = "shipped"
@@ -71,6 +71,10 @@ def check(settings: Settings) -> None:
             raise InputError(f"The column '{column}' can't be of kind '{kind}'; choose one of {', '.join(kinds)}.")
     _within("validation_share", settings.load.validation_share, *VALIDATION_SHARES)
     _within("expected_error_share", settings.diagnose.expected_error_share, 0.0, 0.99)
+    for name, value in settings.diagnose.thresholds.items():
+        if name not in list(ErrorType):
+            raise InputError(f"There is no error type '{name}'; choose one of {', '.join(ErrorType)}.")
+        _within(f"threshold of {name}", value, 0.0, 1.0)
 
 
 def _known_model(name: str) -> None:
@@ -99,12 +103,14 @@ def _depends(settings: Settings, inputs: dict[str, dict[str, Any]]) -> dict[str,
     """What each stage depends on besides its parents."""
     hashes = {role: described["sha256"] for role, described in inputs.items()}
     chosen = settings.diagnose.classifier
+    detection = asdict(settings.diagnose)
+    thresholds = detection.pop("thresholds")
     return {
         "load": [asdict(settings.load), settings.seed, [hashes.get(r) for r in ("train", "validation", "test")]],
         "fit": [asdict(settings.fit), hashes.get("weights")],
         "signals": [],
-        "detect": [asdict(settings.influence), asdict(settings.diagnose), _classifier_hash(chosen)],
-        "suggest": [],
+        "detect": [asdict(settings.influence), detection, _classifier_hash(chosen)],
+        "suggest": [thresholds] if thresholds else [],
         "map": [asdict(settings.map)],
     }
 

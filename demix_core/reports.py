@@ -16,6 +16,7 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 
 from demix_core.store import Run
+from demix_core.trust.words import how, interval
 from demix_core.types import ErrorType, Progress
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from demix_core.exporting import Exported
     from demix_core.planting import Planted
     from demix_core.summary import Score
+    from demix_core.trust.evidence import Look
 
 TYPE_WORDS = {ErrorType.LABEL: "label error", ErrorType.FEATURE: "feature error", ErrorType.SPURIOUS: "spurious"}
 
@@ -122,6 +124,24 @@ def explanation(found: Explanation, explainer: Explainer, json_wanted: bool) -> 
     table("Influence on validation rows (negative helps)", ["effect", "row", target, "influence"], influence)
     near = [[i, str(explainer.rows.at[i, target])] for i in found.neighbours]
     table("Nearest training rows", ["row", target], near)
+
+
+def thresholds(looks: Sequence[Look], drawn: Sequence[int], json_wanted: bool) -> None:
+    """What the reviewed rows say of each type's threshold, and the rows to review next."""
+    if json_wanted:
+        as_json({"types": [look.to_dict() for look in looks], "sample": list(drawn)})
+        return
+    found = [(TYPE_WORDS[look.evidence.error_type], look.evidence) for look in looks]
+    lines = [[word, f"{e.threshold:.3f}", e.flagged, e.reviewed, interval(e.precision)] for word, e in found]
+    table("Precision, with its 95 % interval", ["error type", "threshold", "rows", "reviewed", "precision"], lines)
+    more = [[word, interval(e.everywhere), interval(e.kept), interval(e.found)] for word, e in found]
+    heads = ["error type", "at any threshold", "right rows kept", "share of all rows"]
+    table("For a threshold chosen after looking; what it keeps; right rows in the table, at least", heads, more)
+    for look in looks:
+        say(f"{TYPE_WORDS[look.evidence.error_type].capitalize()}: {how(look.evidence)}")
+    if drawn:
+        say(f"Review these {len(drawn):,} rows, in this order, and look again:")
+        Console(soft_wrap=True, highlight=False).print(" ".join(map(str, drawn)))
 
 
 def evaluation(found: dict[str, Any], json_wanted: bool) -> None:

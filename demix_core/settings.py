@@ -50,6 +50,10 @@ class DiagnoseSettings:
 
     classifier: str = _option("shipped", "The error classifier: 'shipped' or a checkpoint file.")
     expected_error_share: float = _option(0.0, "Your own word on the share of rows with an error; 0: estimate it.")
+    thresholds: dict[str, float] = field(
+        default_factory=dict,
+        metadata={"help": "Thresholds set by hand: {label_error | feature_error | spurious: 0 to 1}.", "choices": ()},
+    )
 
 
 @dataclass(frozen=True)

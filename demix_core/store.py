@@ -10,6 +10,7 @@ split.parquet      row_id, part (train | validation)
 validation.parquet validation_id (first column), raw cells, __target_id: the M rows influence is measured on
 model.safetensors · losses.npy · fit.json · signals/ · detection/ · factors.safetensors · embedding.npy · typical.npy
 patches.parquet · diagnosis.parquet · map_umap.parquet · map_tsne.parquet · summary.json · decisions.sqlite · export/
+samples.json · thresholds.json   rows drawn for review; thresholds that a person moved
 check/             state and result of `evaluate`
 """
 

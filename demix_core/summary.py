@@ -29,6 +29,7 @@ def summarise(run: Run, manifest: Manifest) -> dict[str, Any]:
     flags = diagnosis[[k.value for k in ErrorType]]
     split = run.split()["part"].value_counts()
     settings, fitted = manifest.settings, run.json("fit.json")
+    given = settings["diagnose"].get("thresholds", {})
     return {
         "rows": len(diagnosis),
         "validation_rows": len(run.validation()),
@@ -36,8 +37,9 @@ def summarise(run: Run, manifest: Manifest) -> dict[str, Any]:
         "counts": {k.value: int(flags[k.value].sum()) for k in ErrorType},
         "patches": {str(k): int(v) for k, v in patches["action"].value_counts().items()},
         "declined": run.json("suggest.json")["declined"],
-        "thresholds": run.json("detection/detection.json")["thresholds"],
+        "thresholds": run.json("detection/detection.json")["thresholds"] | given,
         "thresholds_chosen": _how(settings["diagnose"]),
+        "thresholds_by_hand": given,
         "estimated": run.json("detection/detection.json")["trust"],
         "estimated_how": ESTIMATED,
         "classifier": settings["diagnose"]["classifier"],
@@ -57,7 +59,8 @@ def summarise(run: Run, manifest: Manifest) -> dict[str, Any]:
 def _how(diagnose: dict[str, Any]) -> str:
     share = diagnose["expected_error_share"]
     told = f", after moving them to your word on the share of rows with an error ({share:g})" if share > 0 else ""
-    return f"per type, the threshold of the largest expected F1 under the calibrated probabilities{told}"
+    by_hand = "; those set by hand as given" if diagnose.get("thresholds") else ""
+    return f"per type, the threshold of the largest expected F1 under the calibrated probabilities{told}{by_hand}"
 
 
 def _validation(manifest: Manifest, held_out: int, measured: int) -> dict[str, Any]:

@@ -190,8 +190,9 @@ class Work:
     # ---- suggest ------------------------------------------------------------------------------------------
     @property
     def flags(self) -> np.ndarray:
-        """bool [N, 3] in the order of ErrorType."""
-        limits = np.array([self.detection.thresholds[kind] for kind in ErrorType])
+        """bool [N, 3] in the order of ErrorType; a threshold set by hand goes before the detection's own."""
+        given = self.settings.diagnose.thresholds
+        limits = np.array([given.get(kind.value, self.detection.thresholds[kind]) for kind in ErrorType])
         return np.asarray(self.detection.probabilities >= limits)
 
     def evidence(self) -> Evidence:

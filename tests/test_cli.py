@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pandas as pd
@@ -119,7 +120,36 @@ def test_explain_says_why_for_eyes_and_machines(made, capsys) -> None:
     assert json.loads(capsys.readouterr().out)["row_id"] == row
 
 
+def test_thresholds_are_told_sampled_and_kept(made, capsys) -> None:
+    _, run = made
+    kind = run.patches()["error_type"].iloc[0]
+    short = kind.removesuffix("_error")
+    assert main(["thresholds", str(run.path), "--type", short, "--sample", "8", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    (line,), rows = said["types"], said["sample"]
+    assert line["error_type"] == kind and line["basis"] == "none" and line["precision"]["value"] is None
+    patches = run.patches().query("error_type == @kind")
+    assert len(rows) == 8 and set(rows) <= set(patches["row_id"])
+    with closing(run.decisions()) as log:
+        for row in rows:
+            for patch in patches.loc[patches["row_id"] == row, "patch_id"]:
+                log.accept([int(patch)])
+    assert main(["thresholds", str(run.path), "--type", short]) == 0
+    shown = capsys.readouterr()
+    assert "8 of 8 sampled rows were right" in shown.err and "1.00 [" in shown.out
+    assert main(["thresholds", str(run.path), "--type", short, "--at", "0.9", "--keep"]) == 0
+    assert json.loads((run / "thresholds.json").read_text()) == {kind: 0.9}
+    (run / "thresholds.json").unlink()
+    (run / "samples.json").unlink()
+    for suffix in ("", "-wal", "-shm"):
+        (run / f"decisions.sqlite{suffix}").unlink(missing_ok=True)
+
+
 MISTAKES = [
+    (["diagnose", "t.csv", "--threshold", "label"], "write TYPE=VALUE"),
+    (["diagnose", "t.csv", "--threshold", "lable=0.3"], "no error type 'lable'"),
+    (["diagnose", "t.csv", "--threshold", "label=3"], "must lie between 0 and 1"),
+    (["thresholds", "nowhere"], "no run folder 'nowhere'"),
     (["diagnose", "nothing.csv"], "no train file 'nothing.csv'"),
     (["diagnose", "t.csv", "--model", "gpt"], "no model called 'gpt'"),
     (["diagnose", "t.csv", "--kind", "age"], "write COLUMN=KIND"),
@@ -152,6 +182,17 @@ def test_mistakes_get_one_sentence_and_exit_2(
     assert said.out == ""
 
 
+def test_thresholds_refuse_what_they_can_not_do(made, capsys) -> None:
+    _, run = made
+    for words, sentence in (
+        (["--sample", "5"], "Name the error type"), (["--type", "label", "--keep"], "Name the threshold"),
+        (["--at", "7"], "between 0 and 1"), (["--type", "odd"], "no error type 'odd'"),
+        (["--type", "label", "--sample", "0"], "at least one row"),
+    ):  # fmt: skip
+        assert main(["thresholds", str(run.path), *words]) == 2
+        assert sentence in capsys.readouterr().err
+
+
 def test_apply_refuses_what_it_does_not_know(made, tmp_path: Path, capsys) -> None:
     _, run = made
     out = ["-o", str(tmp_path / "o.csv")]
@@ -171,7 +212,10 @@ def test_wrong_usage_is_exit_2(command: list[str]) -> None:
 def test_help_is_exit_0_and_names_every_command(capsys) -> None:
     assert main(["--help"]) == 0
     shown = capsys.readouterr().out
-    assert all(name in shown for name in ("diagnose", "inject", "apply", "explain", "train-dec", "dashboard", "bench"))
+    assert all(
+        name in shown
+        for name in ("diagnose", "inject", "apply", "explain", "thresholds", "train-dec", "dashboard", "bench")
+    )
 
 
 def test_interrupted_is_exit_130_and_cancelled(made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:

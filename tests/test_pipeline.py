@@ -152,6 +152,18 @@ def test_a_changed_setting_redoes_only_what_depends_on_it(copied, change: dict[s
     assert list(run.summary()["stages"]) and set(after) == set(STAGES)
 
 
+def test_a_threshold_set_by_hand_redoes_the_suggestions_only(copied) -> None:
+    table, settings, run = copied
+    before, p = run.manifest().stages, run.diagnosis()["p_label_error"]
+    given = {"label_error": float(p.sort_values().iloc[-5])}
+    diagnose(table, run.path, replace(settings, diagnose=replace(settings.diagnose, thresholds=given)))
+    after = run.manifest().stages
+    assert [name for name in STAGES if after[name].key != before[name].key] == ["suggest", "map"]
+    assert run.diagnosis()["label_error"].sum() == 5 and run.summary()["counts"]["label_error"] == 5
+    assert run.summary()["thresholds"]["label_error"] == run.summary()["thresholds_by_hand"]["label_error"]
+    assert "by hand" in run.summary()["thresholds_chosen"]
+
+
 def test_another_table_redoes_everything_and_puts_decisions_aside(copied, tmp_path: Path) -> None:
     _, settings, run = copied
     (run / "decisions.sqlite").write_text("a log")

@@ -151,7 +151,7 @@ class Option:
 
 
 def options() -> list[Option]:
-    """Every setting of a diagnosis but those of the data page, from demix_core.settings."""
+    """Every setting of a diagnosis but those of the data page, and thresholds, which have a page of their own."""
     found = []
     defaults = Settings()
     for f in fields(Settings):
@@ -159,7 +159,7 @@ def options() -> list[Option]:
         if f.name == "load":
             continue
         if hasattr(part, "__dataclass_fields__"):
-            inner = [(f.name, g, getattr(part, g.name)) for g in fields(part)]
+            inner = [(f.name, g, getattr(part, g.name)) for g in fields(part) if g.name != "thresholds"]
         else:
             inner = [("", f, part)]
         found += [Option(s, g.name, g.metadata["help"], value, _choices(g)) for s, g, value in inner]

@@ -1,0 +1,200 @@
+"""`bench trust`: how often the evidenced precision's interval holds the truth, on tables the classifier never saw.
+
+Real detections with planted errors (broad protocol, each share of wrong rows): the six benchmark tables, and synthetic
+tables from seeds that training never used. A reviewer who knows the truth judges rows in three ways: *sampled*, those
+that were drawn; *mixed*, first the surest ten by choice, then those that were drawn; *greedy*, the surest first, none
+drawn: then the interval is only the hint that the screen calls it. The rows suggested reach down to half of the
+diagnosis' threshold, as if it had been run with a lower one, so that samples go below it as well.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from demix_core.benchmark._tables import BENCHMARKS, load
+from demix_core.benchmark.detect import make_case
+from demix_core.classifiers.detect import detect
+from demix_core.corruption import lifelike, synthetic
+from demix_core.planting import split_and_plant
+from demix_core.settings import Settings
+from demix_core.trust.draws import Pool, plan_draw
+from demix_core.trust.evidence import OPEN, Suspects, assess
+from demix_core.types import ErrorType, Schema
+
+SEED = 2026
+SHARES = (0.01, 0.05, 0.10, 0.25)
+"""Of rows with wrong labels, and of rows with wrong cells; shortcuts have a share of their own."""
+
+SIZES = (10, 30, 60, 120)
+WAYS = ("sampled", "mixed", "greedy")
+CHOSEN = 10
+REVIEWS = 200
+"""Simulated reviews of each way, size and share of errors."""
+
+ROWS = 6000
+SYNTHETIC = 6
+STRICTER = (0.5, 0.75)
+"""Beside the diagnosis' own threshold: quantiles of the probabilities above it."""
+
+FEWEST = 20
+"""Suggested rows above the threshold that a table must have to be reviewed."""
+
+WORKERS = 2
+
+
+@dataclass(frozen=True)
+class World:
+    """One type of one diagnosed table with its truth. p float [N]; wrong bool [N]; threshold: the diagnosis'."""
+
+    table: str
+    share: float
+    error_type: ErrorType
+    p: np.ndarray
+    wrong: np.ndarray
+    threshold: float
+
+
+def run(*, quick: bool = False, seed: int = SEED) -> dict[str, Any]:
+    """Coverage and width of 95 % intervals (quick: two tables, 40 reviews of each kind)."""
+    names = [*BENCHMARKS, *(f"synthetic {i}" for i in range(SYNTHETIC))]
+    names = ["bank", "synthetic 0"] if quick else names
+    worlds = [w for found in _all([(n, s, seed) for s in SHARES for n in names]) for w in found]
+    reviews = pd.DataFrame(list(_reviews(worlds, 40 if quick else REVIEWS, seed)))
+    return report(reviews) | {"seed": seed, "tables": names, "worlds": len(worlds)}
+
+
+def report(reviews: pd.DataFrame) -> dict[str, Any]:
+    """All figures, from one line per simulated review and threshold."""
+    by_type = reviews.groupby(["way", "reviewed", "type"], sort=False)
+    by_threshold = reviews.groupby(["way", "reviewed", "at"], sort=False)
+    return {
+        "name": "trust", "reviews": int(reviews["review"].nunique()),
+        "table": _lines(reviews.groupby(["way", "errors", "reviewed"], sort=False)),
+        "all": _lines(reviews.groupby(["way"], sort=False)), "by_type": _lines(by_type),
+        "by_threshold": _lines(by_threshold),
+    }  # fmt: skip
+
+
+def _lines(groups: Any) -> list[dict[str, Any]]:
+    lines = []
+    for names, of in groups:
+        line = dict(zip(groups.keys, names, strict=True))
+        line |= {
+            "reviews": int(of["review"].nunique()),
+            "held": round(float(of["held"].mean()), 3),
+            "width": round(float(of["width"].mean()), 3),
+            "too high": round(float(of["too high"].mean()), 3),
+            "all at once": round(float(of.groupby("review")["everywhere"].all().mean()), 3),
+            "its width": round(float(of["everywhere width"].mean()), 3),
+        }
+        lines.append(line)
+    return lines
+
+
+# ---- diagnosed tables --------------------------------------------------------------------------------------------
+
+
+def _all(jobs: list[tuple[str, float, int]]) -> Iterator[list[World]]:
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[variable] = "1"
+    with ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(worlds_of, jobs)
+
+
+def worlds_of(job: tuple[str, float, int]) -> list[World]:
+    """One table with planted errors, diagnosed: a world for each type that has enough suggestions."""
+    name, share, seed = job
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    frame, schema = _table(name, seed)
+    parts = split_and_plant(frame, schema, "broad", 1 - 2 * share, seed)
+    settings = Settings(seed=seed)
+    found = detect(make_case(parts, schema, settings), settings)
+    truth = parts.train.truth[[k.value for k in ErrorType]].to_numpy(bool)
+    made = [
+        World(name, share, kind, found.probabilities[:, k].astype(float), truth[:, k], found.thresholds[kind])
+        for k, kind in enumerate(ErrorType)
+    ]
+    return [w for w in made if (w.p >= w.threshold).sum() >= FEWEST]
+
+
+def _table(name: str, seed: int) -> tuple[pd.DataFrame, Schema]:
+    if name in BENCHMARKS:
+        frame, schema = load(name)
+        return frame.sample(min(ROWS, len(frame)), random_state=seed).reset_index(drop=True), schema
+    number = int(name.split()[1])
+    draw = (synthetic.draw_table, lifelike.draw_table)[number % 2]
+    return draw(ROWS, np.random.default_rng([seed, number]), number % 3 == 2)
+
+
+# ---- simulated reviews -------------------------------------------------------------------------------------------
+
+
+def _reviews(worlds: list[World], count: int, seed: int) -> Iterator[dict[str, Any]]:
+    """Every way, share and size: `count` reviews, each of a world drawn at random, at one of three thresholds."""
+    rng = np.random.default_rng([seed, 3])
+    number = 0
+    for way in WAYS:
+        for share in SHARES:
+            there = [w for w in worlds if w.share == share]
+            for size in SIZES:
+                for _ in range(count):
+                    world = there[rng.integers(len(there))]
+                    number += 1
+                    for line in review(world, way, size, rng):
+                        yield {"review": number, "way": way, "errors": share, "reviewed": size,
+                               "type": world.error_type.short, "table": world.table} | line  # fmt: skip
+
+
+def review(world: World, way: str, size: int, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
+    """One review of `size` rows, and what it says at each threshold; the draw is around one of them."""
+    thresholds = thresholds_of(world)
+    found = judge(world, way, size, thresholds[int(rng.integers(len(thresholds)))], rng)
+    truth = world.wrong[found.pool.row_ids]
+    for place, threshold in enumerate(thresholds):
+        above = found.pool.scores >= threshold
+        right, said = float(truth[above].mean()), assess(found, threshold)
+        band = said.everywhere
+        yield {
+            "at": ("own", "stricter", "strictest")[place], "held": _holds(said.precision, right),
+            "width": said.precision.high - said.precision.low, "too high": said.precision.low > right + 1e-9,
+            "everywhere": _holds(band, right), "everywhere width": band.high - band.low,
+        }  # fmt: skip
+
+
+def _holds(share: Any, truth: float) -> bool:
+    return bool(share.low - 1e-9 <= truth <= share.high + 1e-9)
+
+
+def thresholds_of(world: World) -> list[float]:
+    """The diagnosis' own, and stricter ones."""
+    above = world.p[world.p >= world.threshold]
+    return [world.threshold, *(float(np.quantile(above, q)) for q in STRICTER)]
+
+
+def judge(world: World, way: str, size: int, threshold: float, rng: np.random.Generator) -> Suspects:
+    """What is known after a review of `size` rows; those drawn come half by half, as two presses of the button."""
+    rows = np.flatnonzero(world.p >= world.threshold / 2)
+    judged = np.full(len(rows), OPEN, np.int8)
+    found = Suspects(world.error_type, world.p, Pool(rows, world.p[rows], judged, np.zeros(len(rows), bool)))
+    if way != "sampled":
+        surest = np.argsort(-world.p[rows], kind="stable")[: size if way == "greedy" else CHOSEN]
+        judged[surest] = world.wrong[rows[surest]]
+    for part in () if way == "greedy" else (size // 2, size - size // 2):
+        if not ((judged == OPEN) & ~found.pool.drawn).any():
+            break
+        draw = plan_draw(world.error_type, found.pool, found.draws, threshold, part, int(rng.integers(2**31)), "")
+        drawn = found.pool.drawn | np.isin(rows, draw.rows)
+        judged[np.isin(rows, draw.rows)] = world.wrong[rows[np.isin(rows, draw.rows)]]
+        found = replace(found, pool=Pool(rows, world.p[rows], judged, drawn), draws=(*found.draws, draw))
+    return found
