@@ -2,40 +2,90 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from typing import Any
+
 import numpy as np
 import plotly.graph_objects as go
+from plotly.io import to_html
 
 from dashboard.palette import OTHER_CLASS, SAME_CLASS, SYMBOLS
-from dashboard.review import FILTERED_BIT, Colouring
+from dashboard.review import DECIDED_BIT, FILTERED_BIT, Colouring
 
-FALLBACK_POINTS = 4000
+FALLBACK_POINTS, PAGE_POINTS = 4000, 50_000
+"""The most rows of the map without WebGL2 and of the page that stands alone."""
+
 SAME_COLOUR, OTHER_COLOUR = SAME_CLASS, OTHER_CLASS
 
 
-def map_fallback(
-    xy: tuple[np.ndarray, np.ndarray], view: Colouring, marks: np.ndarray, row_ids: np.ndarray, height: int
-) -> go.Figure:
-    """A still picture of the map for browsers without WebGL2: all suspects, then an even sample of the rest."""
+def sampled(marks: np.ndarray, most: int) -> np.ndarray:
+    """Positions to show where not all can be: of what the filters let through all suspects, the rest evenly sampled."""
     visible = np.flatnonzero((marks & FILTERED_BIT) == 0)
     suspects, clean = visible[(marks[visible] & 7) > 0], visible[(marks[visible] & 7) == 0]
-    room = max(0, FALLBACK_POINTS - len(suspects))
+    room = max(0, most - len(suspects))
     step = max(1, -(-len(clean) // max(room, 1)))
-    at = np.concatenate([clean[::step][:room], suspects])[-FALLBACK_POINTS:]
-    colours = np.array(view.ramp or [item["colour"] for item in view.legend])[view.colour[at]]
-    symbols = np.array(SYMBOLS)[marks[at] & 7]
-    symbols = np.where((marks[at] & 8) > 0, np.char.add(symbols, "-open"), symbols)
-    size = np.where((marks[at] & 7) > 0, 7, 3)
-    trace = go.Scatter(
-        x=xy[0][at],
-        y=xy[1][at],
-        mode="markers",
-        customdata=row_ids[at],
-        hovertemplate="row %{customdata}<extra></extra>",
-        marker={"color": colours, "symbol": symbols, "size": size, "line": {"width": 1}},
-    )
-    axis = {"visible": False, "scaleanchor": None}
-    return go.Figure(trace).update_layout(
-        height=height, margin=dict.fromkeys("lrtb", 0), xaxis=axis, yaxis=axis, showlegend=False
+    return np.concatenate([clean[::step][:room], suspects[:most]])
+
+
+def _classes(view: Colouring, at: np.ndarray) -> Iterator[tuple[str, np.ndarray, Any]]:
+    """(name, positions, colour or colours) per trace: one a class, so that the legend hides it; one for a ramp."""
+    if view.ramp is not None:
+        yield view.title, at, np.array(view.ramp)[view.colour[at]]
+        return
+    for code, item in enumerate(view.legend):
+        mine = at[view.colour[at] == code]
+        if len(mine):
+            yield f"{item['name']} {len(mine):,}", mine, item["colour"]
+
+
+def map_figure(
+    xy: tuple[np.ndarray, np.ndarray], view: Colouring, marks: np.ndarray, row_ids: np.ndarray, at: np.ndarray,
+    words: Sequence[str], selected: np.ndarray | None = None, trace: type = go.Scatter,
+) -> go.Figure:  # fmt: skip
+    """The map in Plotly, for browsers without WebGL2 and for pages that stand alone.
+
+    at: positions to draw; words: [len(at)], what the hover says; selected: bool [N]. Row ids
+    travel as customdata: a position within a trace says nothing, as every class is a trace of its own.
+    """
+    figure = go.Figure()
+    said = dict(zip(at.tolist(), words, strict=True))
+    for name, mine, colour in _classes(view, at):
+        symbols = np.array(SYMBOLS)[marks[mine] & 7]
+        symbols = np.where((marks[mine] & DECIDED_BIT) > 0, np.char.add(symbols, "-open"), symbols)
+        figure.add_trace(trace(
+            x=xy[0][mine], y=xy[1][mine], mode="markers", name=name, customdata=row_ids[mine],
+            text=[said[i] for i in mine.tolist()], hovertemplate="%{text}<extra></extra>",
+            selectedpoints=None if selected is None else np.flatnonzero(selected[mine]),
+            marker={"color": colour, "symbol": symbols, "size": np.where((marks[mine] & 7) > 0, 7, 4),
+                    "line": {"width": 1}},
+            unselected={"marker": {"color": "#9A9A94", "opacity": 0.25}},
+        ))  # fmt: skip
+    axis = {"visible": False}
+    return figure.update_layout(
+        xaxis=axis, yaxis=axis | {"scaleanchor": "x"}, margin=dict.fromkeys("lrtb", 0), dragmode="lasso",
+        showlegend=view.ramp is None,
+        legend={"orientation": "h", "y": 0, "yanchor": "bottom", "x": 0, "itemsizing": "constant"},
+    )  # fmt: skip
+
+
+def chosen_rows(points: Sequence[Mapping[str, Any]]) -> np.ndarray:
+    """int64: the row ids of the points that Plotly reports; never their index, which starts anew in every trace."""
+    ids = [point["customdata"] for point in points]
+    return np.unique(np.array([i[0] if isinstance(i, list | tuple) else i for i in ids], np.int64))
+
+
+def map_page(figure: go.Figure, title: str, facts: str) -> str:
+    """A whole HTML page that needs no network: the figure, plotly.js within, and a line on what is shown."""
+    body = to_html(
+        figure.update_layout(template="plotly_white"), include_plotlyjs=True, include_mathjax=False, full_html=False,
+        default_height="calc(100vh - 84px)", config={"displaylogo": False, "scrollZoom": True, "responsive": True},
+    )  # fmt: skip
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        "<style>body{font:14px/1.4 sans-serif;margin:12px 16px;color:#1D2733}h1{font-size:18px;margin:0}"
+        f"p{{margin:2px 0 8px;opacity:.8}}</style></head><body><h1>{escape(title)}</h1><p>{escape(facts)}</p>"
+        f"{body}</body></html>"
     )
 
 

@@ -178,11 +178,12 @@ ACTIONS: dict[str, Callable[[State], None]] = {
 
 def hear(state: State) -> None:
     """Acts upon everything the components have said since the last time, each thing once."""
-    keys, at_map, at_queue = (st.session_state.get(name) or {} for name in ("keys", "map", "queue"))
+    keys, at_map, at_queue, fed = (st.session_state.get(name) or {} for name in ("keys", "map", "queue", "map_feed"))
     with state.lock:
         for seq, key in state.fresh_keys(keys.get("pressed")):
             ACTIONS[key](state)  # ended early it has changed nothing, and the press is still to be heard
             state.key_seq = seq
+        state.holds(fed.get("held", state.fed))
         state.webgl = state.webgl and not at_map.get("unsupported", False)
         for source, news, act in (
             ("selection", at_map.get("selection"), _lasso),

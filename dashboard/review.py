@@ -20,7 +20,7 @@ from demix_core.types import ColumnKind, DecisionKind, ErrorType, Schema
 from demix_core.words import change_words, column_words, shown
 
 MOST_CATEGORIES = 11
-DECIDED_BIT, FILTERED_BIT = 8, 16
+DECIDED_BIT, FILTERED_BIT, TYPE_BITS = 8, 16, (32, 64, 128)
 COLOUR_BY = ("Error type", "Confidence", "Label", "Decision")
 KIND_TO_STATE = {DecisionKind.ACCEPT: "accepted", DecisionKind.EDIT: "edited", DecisionKind.REJECT: "rejected"}
 SORT_COLUMNS = {"row": "row_id", "type": "error_type", "column": "column", "confidence": "confidence", "gain": "gain"}
@@ -70,6 +70,12 @@ class Book:
         """uint8 [N]: 0 clean, 1 label, 2 feature, 3 spurious, 4 several."""
         flags = self.diagnosis[[t.value for t in ErrorType]].to_numpy(bool)
         return np.where(flags.sum(1) > 1, 4, flags @ np.array([1, 2, 3])).astype(np.uint8)
+
+    @cached_property
+    def type_bits(self) -> np.ndarray:
+        """uint8 [N]: 32, 64, 128 for a flagged label, feature, spurious error."""
+        flags = self.diagnosis[[t.value for t in ErrorType]].to_numpy(bool)
+        return (flags @ np.array(TYPE_BITS)).astype(np.uint8)
 
     @cached_property
     def confidence(self) -> np.ndarray:
@@ -210,9 +216,15 @@ class Colouring:
 
 
 def marks(book: Book, states: np.ndarray, visible: np.ndarray) -> np.ndarray:
-    """uint8 [N] for map.js: shape of the error type, bit 8 decided, bit 16 filtered out. states: from row_states."""
-    return (book.type_codes | np.where(states > 1, DECIDED_BIT, 0) | np.where(visible, 0, FILTERED_BIT)).astype(
-        np.uint8
+    """uint8 [N] for map.js: shape of the error type, 8 decided, 16 filtered out, 32 64 128 flagged types.
+
+    states: from row_states.
+    """
+    return (
+        book.type_codes
+        | book.type_bits
+        | np.where(states > 1, DECIDED_BIT, 0).astype(np.uint8)
+        | np.where(visible, 0, FILTERED_BIT).astype(np.uint8)
     )
 
 

@@ -66,6 +66,7 @@ class State:
     edits: int = 0
     intro: bool = True
     webgl: bool = True
+    fed: int = 0
     key_nonce: str = ""
     key_seq: int = 0
     seen: dict[str, int] = field(default_factory=dict)
@@ -159,6 +160,10 @@ class State:
     def say(self, message: str) -> None:
         """One line about what has just been done."""
         self.message = message
+
+    def holds(self, version: int) -> None:
+        """Which version of the map's positions this tab's browser holds; 0: none."""
+        self.fed = version
 
     # ---- news from the components, each to be heard once ------------------------------------------------------
     def fresh(self, source: str, seq: int) -> bool:

@@ -113,7 +113,29 @@ NOTHING_DECIDED = (
 )
 NO_WEBGL = "This browser offers no WebGL2, so the map is a smaller picture: {shown} of {all} rows, all suspects first."
 TYPES_HEAD = 'How likely each kind of error is <span class="dx-muted">(line: threshold)</span>'
-MAP_HELP = "Two ways to lay rows of similar effect near each other; one with dots is drawn when you choose it."
+MAP_HELP = "Ways to lay rows of similar effect near each other; one with dots is drawn when you choose it."
+MAP_LABEL = (
+    "Map of all training rows. Drag to select, scroll to zoom. With the keyboard: arrows move the map, plus and minus "
+    "zoom, 0 shows all rows, Enter looks at the row in the middle, Shift+Enter selects it."
+)
+MAP_HANDS = (
+    "Drag to select: **Shift** adds, **Alt** takes away, **Esc** clears. Click a row to look at it. Scroll zooms, the "
+    "middle button moves. Click a class in the legend to hide it. With the keyboard (Tab to the map): arrows, **+**, "
+    "**−**, **0**, **Enter**, **Shift+Enter**."
+)
+MAP_MORE = "How the map was drawn, mouse and keys, save it as a page"
+MAP_FACTS = "{method} of what the error classifier makes of each row: {parameters}, seed {seed}."
+MAP_FACTS_UNKNOWN = "{method}; this run was made by a version that did not note its parameters."
+MAP_SAMPLED = (
+    "Fitted to {fitted_rows:,} of {rows:,} rows, {fitted_flagged_rows:,} of the {flagged_rows:,} flagged ones among "
+    "them; the others are placed by it."
+)
+MAP_PARAMETERS = {
+    "n_neighbors": "neighbours", "min_dist": "least distance", "n_epochs": "epochs", "n_iter": "iterations",
+    "early_exaggeration": "early exaggeration", "n_components": "components", "metric": "metric", "init": "start",
+}  # fmt: skip
+PAGE_HELP = "A page that opens in any browser, without a network. Above {most} rows it holds a sample, which it says."
+PAGE_SAMPLED = "{shown}: all suspects and an even sample of the others"
 PROFILE_WORDS = (
     "Its influence on every validation row, sorted: <b style='color:{same}'>same class</b>, "
     "<b style='color:{other}'>other classes</b>; dotted: the typical row of its class. "

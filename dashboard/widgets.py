@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from dashboard import charts, components, deciding, palette, review, services, texts
+from dashboard import components, deciding, palette, review, services, texts
 from dashboard.palette import GLYPHS
 from dashboard.review import Book
 from dashboard.state import ALL_TYPES, STATES, Filters, State
 from demix_core.types import DROP_VALUE, ErrorType, Event
 
-MAP_HEIGHT, QUEUE_HEIGHT, HISTORY_LINES = 412, 188, 100
-SCALE_WORDS = {"umap": "UMAP", "tsne": "t-SNE"}
+QUEUE_HEIGHT, HISTORY_LINES = 188, 100
 
 
 def dark() -> bool:
@@ -214,9 +213,6 @@ def intro(state: State) -> None:
     )
 
 
-# ---- the map -----------------------------------------------------------------------------------------------------
-
-
 def keep(state: State, name: str, key: str) -> Any:
     """A callback that copies a widget's value into the state, where it outlives the page."""
 
@@ -225,76 +221,6 @@ def keep(state: State, name: str, key: str) -> Any:
             setattr(state, name, st.session_state[key])
 
     return copy
-
-
-def map_controls(state: State, book: Book, drawn: list[str]) -> None:
-    """Colour by, and which projection; one that is not drawn yet is drawn on request."""
-    choices = review.colour_choices(book.schema)
-    left, right = st.columns([3, 2.4], gap="small")
-    left.selectbox(
-        "Colour by",
-        choices,
-        index=choices.index(state.colour),
-        key="w_colour",
-        on_change=keep(state, "colour", "w_colour"),
-        format_func=lambda c: f"Colour by {c[:1].lower()}{c[1:]}",
-        label_visibility="collapsed",
-    )
-    if state.projection not in drawn:
-        state.show_map(drawn[0])
-
-    def change() -> None:
-        method = st.session_state["w_projection"]
-        if method not in drawn:
-            services.draw_map(book.name, method)
-        state.show_map(method)
-
-    right.segmented_control(
-        "Projection",
-        list(SCALE_WORDS),
-        default=state.projection,
-        key="w_projection",
-        required=True,
-        on_change=change,
-        format_func=lambda m: SCALE_WORDS[m] + ("" if m in drawn else " …"),
-        label_visibility="collapsed",
-        help=texts.MAP_HELP,
-    )
-
-
-def draw_map(state: State, book: Book, codes: np.ndarray, xy: tuple[np.ndarray, np.ndarray]) -> None:
-    """The map with its legend, selection and the ring around the current row."""
-    states = review.row_states(book, codes)
-    view = review.colouring(book, states, state.colour)
-    marks = review.marks(book, states, review.visible_rows(book, codes, state.filters))
-    version = (book.version + len(state.projection)) & 0x7FFFFFFF
-    if not state.webgl:
-        st.caption(
-            texts.NO_WEBGL.format(
-                shown=texts.number(min(len(marks), charts.FALLBACK_POINTS)), all=texts.number(len(marks))
-            )
-        )
-        st.plotly_chart(charts.map_fallback(xy, view, marks, book.row_ids, MAP_HEIGHT - 30), key="map_plotly")
-        return
-    selected = None if state.selection is None else review.in_rows(book, state.selection)
-    head = {
-        "run": book.name,
-        "feed": version,
-        "token": state.token,
-        "height": MAP_HEIGHT,
-        "title": view.title,
-        "label": "Map of all training rows. Drag to select, scroll to zoom.",
-        "note": f"{texts.rows(len(marks))}",
-        "legend": view.legend,
-        "ramp": view.ramp,
-        "low": view.low,
-        "high": view.high,
-        "shapes": review.shape_names(),
-        "current": book.row_at.get(state.row, -1) if state.row is not None else -1,
-        "bits": components.pack_bits(selected) if selected is not None else "",
-    }
-    components.feed(components.pack_positions(version, *xy, book.row_ids))
-    components.scatter(components.pack_colours(head, view.colour, marks), MAP_HEIGHT)
 
 
 # ---- the queue ---------------------------------------------------------------------------------------------------

@@ -60,7 +60,7 @@ class DiagnoseSettings:
 class MapSettings:
     """How the map is drawn."""
 
-    method: str = _option("umap", "The projection of the map.", ("umap", "tsne"))
+    method: str = _option("umap", "The projection of the map.", ("umap", "tsne", "pca"))
 
 
 @dataclass(frozen=True)

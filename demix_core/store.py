@@ -307,6 +307,11 @@ class Run:
         name = f"map_{method}.parquet"
         return self.table(name) if (self / name).exists() else None
 
+    def projection_facts(self, method: str) -> dict[str, Any] | None:
+        """How one map was drawn, see projection.described; None when that was not noted."""
+        name = f"map_{method}.json"
+        return dict(self._json(name)) if (self / name).exists() else None
+
     def projections(self) -> tuple[str, ...]:
         """The methods whose map is there."""
         return tuple(sorted(p.stem.removeprefix("map_") for p in self.path.glob("map_*.parquet")))

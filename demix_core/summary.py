@@ -44,6 +44,7 @@ def summarise(run: Run, manifest: Manifest) -> dict[str, Any]:
         "estimated_how": ESTIMATED,
         "classifier": settings["diagnose"]["classifier"],
         "model": {**fitted, "own_weights": "weights" in manifest.inputs},
+        "maps": {m: facts for m in run.projections() if (facts := run.projection_facts(m)) is not None},
         "notes": run.json("load.json")["notes"],
         "fitting": {"rows": int(split.get("train", 0)), "where": "split.parquet, part = train"},
         "validation": _validation(manifest, int(split.get("validation", 0)), len(run.validation())),

@@ -22,7 +22,7 @@ from demix_core.influence.vectors import load_factors, save_factors
 from demix_core.modalities.base import load as load_dataset
 from demix_core.modalities.tabular import TabularEncoder
 from demix_core.models.training import fit, load_weights, save_weights
-from demix_core.projection import project
+from demix_core.projection import described, fitting_rows, project
 from demix_core.repairs.base import Evidence, suggest
 from demix_core.repairs.impute import suspect_cells
 from demix_core.settings import Settings
@@ -39,7 +39,18 @@ from demix_core.store import (
     write_json,
     write_table,
 )
-from demix_core.types import Action, Dataset, Encoded, ErrorType, FittedModel, Patch, Progress, Schema, ShouldStop
+from demix_core.types import (
+    Action,
+    Dataset,
+    Encoded,
+    ErrorType,
+    FittedModel,
+    Patch,
+    Progress,
+    Schema,
+    ShouldStop,
+    no_progress,
+)
 
 DETECTION_ARRAYS = ("probabilities", "wrong", "predictions", "harm", "grad_norm", "loss", "validation_rows")
 
@@ -174,6 +185,7 @@ class Work:
         run = self.run
         for name in run.projections():
             (run / f"map_{name}.parquet").unlink()
+            (run / f"map_{name}.json").unlink(missing_ok=True)
         found = self.detection = detect(self.case, self.settings, progress, should_stop)
         write_file(run / "factors.safetensors", lambda p: save_factors(found.factors, p))
         write_array(run / "embedding.npy", found.embedding)
@@ -236,17 +248,35 @@ class Work:
 
     # ---- map ----------------------------------------------------------------------------------------------
     def draw_map(self, progress: Progress, should_stop: ShouldStop) -> Outputs:
-        """One map (kept if this embedding's was drawn before), and its places in the diagnosis."""
+        """One map (kept if this embedding's was drawn before), PCA beside it, and places in the diagnosis."""
         run, method = self.run, self.settings.map.method
-        places = run.projection(method)
         diagnosis = run.diagnosis()
-        if places is None:
-            xy = project(run.array("embedding.npy"), method, self.settings.seed, progress, should_stop)
-            places = pd.DataFrame({"row_id": diagnosis["row_id"], "x": xy[:, 0], "y": xy[:, 1]})
-            write_table(run / f"map_{method}.parquet", places)
+        for drawn in dict.fromkeys(("pca", method)):
+            if run.projection(drawn) is None:
+                self._draw(drawn, diagnosis, progress if drawn == method else no_progress, should_stop)
+        places = run.projection(method)
+        assert places is not None
         diagnosis["x"], diagnosis["y"] = places["x"], places["y"]
         write_table(run / "diagnosis.parquet", diagnosis)
         return (f"map_{method}.parquet", "diagnosis.parquet")
+
+    def _draw(self, method: str, diagnosis: pd.DataFrame, progress: Progress, should_stop: ShouldStop) -> None:
+        run, seed = self.run, self.settings.seed
+        flagged = np.asarray(diagnosis[[k.value for k in ErrorType]].to_numpy(bool).any(1))
+        fitted = None if method == "pca" else fitting_rows(strata_of(diagnosis, self.schema), flagged, seed)
+        xy = project(run.array("embedding.npy"), method, seed, progress, should_stop, fitted)
+        write_json(run / f"map_{method}.json", described(method, seed, flagged, fitted))
+        places = pd.DataFrame({"row_id": diagnosis["row_id"], "x": xy[:, 0], "y": xy[:, 1]})
+        write_table(run / f"map_{method}.parquet", places)
+
+
+def strata_of(diagnosis: pd.DataFrame, schema: Schema) -> np.ndarray:
+    """int [N]: predicted class, or quintile of the predicted number, with the error types."""
+    predicted = diagnosis["predicted"]
+    if not schema.classes:
+        predicted = pd.to_numeric(predicted, errors="coerce").rank(pct=True).mul(4.999).fillna(0).astype(int)
+    types = diagnosis[[k.value for k in ErrorType]].to_numpy(bool) @ np.array([1, 2, 4])
+    return np.asarray(pd.factorize(predicted)[0] * 8 + types)
 
 
 def evidence_of(case: Case, encoder: TabularEncoder, found: Detection) -> Evidence:

@@ -18,7 +18,6 @@ from demix_core import work
 from demix_core.errors import Cancelled, InputError, RunError, StorageError
 from demix_core.explain import Explainer
 from demix_core.pipeline import diagnose, file_hash
-from demix_core.projection import project
 from demix_core.settings import FitSettings, InfluenceSettings, LoadSettings, MapSettings, Settings
 from demix_core.stages import Stage, stage_keys
 from demix_core.store import JobState, Run
@@ -343,40 +342,6 @@ def test_folder_of_another_version_is_left_alone(copied) -> None:
     with pytest.raises(RunError, match="another version"):
         diagnose(table, run.path, settings)
     assert (run / "manifest.json").read_text() == text
-
-
-@pytest.mark.parametrize("method", ["umap", "tsne"])
-def test_maps_are_repeatable_and_keep_groups_apart(method: str) -> None:
-    r = np.random.default_rng(0)
-    group = np.repeat([0, 1], 40)
-    embedding = (r.normal(size=(80, 16)) + 20 * group[:, None]).astype(np.float32)
-    places = project(embedding, method, seed=3)
-    assert places.shape == (80, 2) and places.dtype == np.float32 and np.isfinite(places).all()
-    assert np.array_equal(places, project(embedding, method, seed=3))
-    near = np.square(places[:, None] - places[None]).sum(2) + np.diag(np.full(80, np.inf))
-    assert (group[near.argmin(1)] == group).mean() > 0.95
-    with pytest.raises(Cancelled):
-        project(embedding, method, 3, should_stop=lambda: True)
-
-
-@pytest.mark.parametrize("n", [0, 1, 2, 14])
-@pytest.mark.parametrize("width", [1, 2, 5])
-def test_few_rows_get_principal_components(n: int, width: int) -> None:
-    data = np.random.default_rng(n).normal(size=(n, width)).astype(np.float32)
-    places = project(data, "umap", 0)
-    assert places.shape == (n, 2) and np.isfinite(places).all()
-    if n > 2 and width == 2:
-        distance = np.linalg.norm(data[0] - data[1])
-        assert np.linalg.norm(places[0] - places[1]) == pytest.approx(distance, rel=1e-4), "a rotation"
-
-
-def test_identical_rows_get_one_place() -> None:
-    assert not project(np.ones((40, 8), np.float32), "umap", 0).any()
-
-
-def test_unknown_projection_is_told() -> None:
-    with pytest.raises(InputError, match="no projection called 'lsd'"):
-        project(np.zeros((3, 2), np.float32), "lsd", 0)
 
 
 def test_keys_change_with_parents_and_settings() -> None:

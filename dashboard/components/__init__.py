@@ -22,7 +22,9 @@ def _source(name: str) -> str:
 
 
 _feed = st.components.v2.component("demix_feed", js=_source("feed.js"), isolate_styles=False)
-_map = st.components.v2.component("demix_map", js=_source("map.js"), css=_source("map.css"), isolate_styles=False)
+_map = st.components.v2.component(
+    "demix_map", js=_source("points.js") + _source("map.js"), css=_source("map.css"), isolate_styles=False
+)
 _queue = st.components.v2.component(
     "demix_queue", js=_source("queue.js"), css=_source("queue.css"), isolate_styles=False
 )
@@ -34,10 +36,22 @@ def style_sheet() -> str:
     return f"<style>{_source('page.css')}</style>"
 
 
-def pack_positions(version: int, x: np.ndarray, y: np.ndarray, row_ids: np.ndarray) -> bytes:
-    """What feed.js reads: u32 n, u32 version, f32 x[n], f32 y[n], u32 row id[n]."""
-    parts = (x.astype("<f4"), y.astype("<f4"), row_ids.astype("<u4"))
-    return struct.pack("<II", len(x), version) + b"".join(part.tobytes() for part in parts)
+def pack_feed(
+    version: int, xy: tuple[np.ndarray, np.ndarray], row_ids: np.ndarray, label: np.ndarray, chance: np.ndarray,
+    words: dict[str, Any],
+) -> bytes:  # fmt: skip
+    """What feed.js reads: u32 n, version, length of the words as JSON; those; f32 x[n], y[n], u32 id[n], f32 label[n],
+    u8 chance[3n]. words: target, names, said, as in cards.Card. 19 bytes a row beside the words.
+    """
+    text = json.dumps(words, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 4)
+    columns = (xy[0].astype("<f4"), xy[1].astype("<f4"), row_ids.astype("<u4"), label.astype("<f4"), chance)
+    return struct.pack("<III", len(row_ids), version, len(text)) + text + b"".join(c.tobytes() for c in columns)
+
+
+def pack_held(version: int, n: int) -> bytes:
+    """What feed.js reads when it holds that version already."""
+    return struct.pack("<II", n, version)
 
 
 def pack_colours(head: dict[str, Any], colour: np.ndarray, mark: np.ndarray) -> bytes:
@@ -61,9 +75,9 @@ def _nothing() -> None:
     """What the components say is read by deciding.hear at the top of the script, so that no press is lost."""
 
 
-def feed(positions: bytes) -> None:
-    """Sends the positions; draws nothing."""
-    _feed(key="map_feed", data=positions, height=1)
+def feed(packed: bytes) -> None:
+    """Sends what pack_feed or pack_held made; draws nothing. Its news: st.session_state["map_feed"]["held"]."""
+    _feed(key="map_feed", data=packed, height=1, on_held_change=_nothing)
 
 
 def scatter(colours: bytes, height: int) -> None:

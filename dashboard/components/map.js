@@ -1,67 +1,33 @@
-// The map of a run: WebGL2 points under a 2-D overlay. Positions come from feed.js (window.demixFeed); data is
-// u32 header length, header JSON, u8 colour[n], u8 mark[n] (bits 0-2 shape, 8 decided, 16 filtered out).
-// Out: selection {seq, token, n, bits} as a bitset in base64, picked {seq, id}, unsupported true without WebGL2.
+// The map of a run: WebGL2 points under a 2-D overlay. Positions and cards come from feed.js (window.demixFeed); data is
+// u32 header length, header JSON, u8 colour[n], u8 mark[n] (bits 0-2 shape, 8 decided, 16 filtered out, 32 64 128: which
+// of the three types are flagged). Out: selection {seq, token, n, bits} as a bitset in base64, picked {seq, id},
+// unsupported true without WebGL2.
 
 const instances = new WeakMap();
-const DECIDED = 8, FILTERED = 16;
-
-const VERTEX = `#version 300 es
-layout(location=0) in float ax; layout(location=1) in float ay;
-layout(location=2) in uint colour; layout(location=3) in uint mark; layout(location=4) in uint chosen;
-uniform vec4 view; uniform float size; uniform bool selecting; uniform uint hidden; uniform int pass;
-uniform sampler2D palette; uniform bool ramp;
-out vec4 tint; flat out uint shape; flat out uint hollow; flat out float pixels;
-void main() {
-  shape = mark & 7u; hollow = mark & 8u;
-  bool off = (mark & 16u) != 0u || (!ramp && ((hidden >> min(colour, 31u)) & 1u) == 1u);
-  bool plain = off || (selecting && chosen == 0u);
-  if ((pass == 0) != (plain || shape == 0u) || (!ramp && ((hidden >> min(colour, 31u)) & 1u) == 1u)) {
-    gl_Position = vec4(2.0, 2.0, 2.0, 1.0); gl_PointSize = 0.0; return;
-  }
-  gl_Position = vec4((vec2(ax, ay) - view.xy) * view.zw, 0.0, 1.0);
-  pixels = size * (shape == 0u ? 0.55 : shape == 1u ? 1.0 : 1.12);
-  gl_PointSize = pixels + 2.0;
-  vec4 base = texelFetch(palette, ivec2(int(colour), 0), 0);
-  if (plain) base = vec4(texelFetch(palette, ivec2(0, 1), 0).rgb, off ? 0.10 : 0.28);
-  else base.a = shape == 0u && !ramp ? 0.55 : 0.92;
-  tint = base;
-}`;
-
-const FRAGMENT = `#version 300 es
-precision mediump float;
-in vec4 tint; flat in uint shape; flat in uint hollow; flat in float pixels; out vec4 colour;
-float inside(vec2 p) {                       // signed distance in units of the half width, negative inside
-  if (shape == 2u) return max(abs(p.x), abs(p.y)) - 0.82;
-  if (shape == 3u) return max(abs(p.x) * 0.88 - (p.y + 0.95) * 0.48, p.y - 0.72);
-  if (shape == 4u) return (abs(p.x) + abs(p.y)) * 0.78 - 0.78;
-  return length(p) - 0.92;
-}
-void main() {
-  vec2 p = (gl_PointCoord * 2.0 - 1.0) * (pixels + 2.0) / pixels;
-  float edge = 2.0 / pixels, d = inside(p);
-  float cover = 1.0 - smoothstep(-edge * 0.5, edge * 0.5, d);
-  if (hollow != 0u) cover *= smoothstep(-edge * 1.6, -edge * 0.9, d) * 0.95 + 0.05;
-  float alpha = cover * tint.a;
-  if (alpha < 0.01) discard;
-  colour = vec4(tint.rgb * alpha, alpha);
-}`;
+const memory = (window.demixMapMemory ||= { views: {}, hidden: {} });   // camera and hidden classes outlive the page that shows the map
+const DECIDED = 8, FILTERED = 16, FLAGGED = [32, 64, 128];
 
 const ICONS = {
   lasso: "M4 9c0-3 3-5 7-5s6 2 6 5-3 5-7 5c-3 0-5-1-5-3 0-1 1-2 2-2 2 0 2 3 0 5-1 1-2 2-2 2",
+  box: "M3.5 6.5v-3h3M9 3.5h2.5M13.5 3.5h3v3M16.5 9v2.5M16.5 13.5v3h-3M11 16.5H9M6.5 16.5h-3v-3M3.5 11V9",
   pan: "M10 3v14M3 10h14M10 3 8 5M10 3l2 2M10 17l-2-2M10 17l2-2M3 10l2-2M3 10l2 2M17 10l-2-2M17 10l-2 2",
   closer: "M10 4v12M4 10h12", wider: "M4 10h12",
   fit: "M4 8V4h4M12 4h4v4M16 12v4h-4M8 16H4v-4", clear: "M5 5l10 10M15 5 5 15",
+  picture: "M10 3.5v9M6.5 9l3.5 3.5L13.5 9M4 13v3.5h12V13",
 };
 const HINTS = {
-  lasso: "Lasso: drag around rows (Shift pans, Ctrl adds, Alt takes away)", pan: "Move the map by dragging (Shift draws a lasso)",
-  closer: "Zoom in", wider: "Zoom out", fit: "Show all rows", clear: "Clear the selection (Esc)",
+  lasso: "Lasso: drag around rows (Shift adds, Alt takes away)", box: "Box: drag across rows (Shift adds, Alt takes away)",
+  pan: "Move the map by dragging (with any tool: middle button)", closer: "Zoom in (+)", wider: "Zoom out (−)",
+  fit: "Show all rows (0)", clear: "Clear the selection (Esc)", picture: "Save the map as a picture (PNG)",
 };
+const TOOLS = ["lasso", "box", "pan"];
 const SHAPES = [
   '<circle cx="6" cy="6" r="3"/>', '<circle cx="6" cy="6" r="5"/>', '<rect x="1.5" y="1.5" width="9" height="9"/>',
   '<path d="M6 1 11 10.5H1Z"/>', '<path d="M6 .5 11.5 6 6 11.5 .5 6Z"/>',
 ];
 
-const rgb = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
+const many = (n) => n.toLocaleString("en");
+const same = (a, b) => { if (!a || a.length !== b.length) return false; for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false; return true; };
 const count = (bits) => { let k = 0; for (const b of bits) k += b; return k; };
 
 function pack(chosen) {
@@ -89,62 +55,6 @@ function element(tag, className, parent) {
   return node;
 }
 
-class Points {                               // the WebGL side: buffers, shaders, one draw
-  constructor(canvas) {
-    this.gl = canvas.getContext("webgl2", { antialias: false, alpha: true, premultipliedAlpha: true });
-    if (this.gl) this.prepare();
-  }
-  prepare() {
-    const gl = this.gl, program = (this.program = gl.createProgram());
-    for (const [kind, source] of [[gl.VERTEX_SHADER, VERTEX], [gl.FRAGMENT_SHADER, FRAGMENT]]) {
-      const shader = gl.createShader(kind);
-      gl.shaderSource(shader, source);
-      gl.compileShader(shader);
-      if (!gl.getShaderParameter(shader, gl.COMPILE_STATUS) && !gl.isContextLost()) throw new Error(gl.getShaderInfoLog(shader));
-      gl.attachShader(program, shader);
-    }
-    gl.linkProgram(program);
-    gl.useProgram(program);
-    gl.enable(gl.BLEND);
-    gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
-    this.buffers = {};
-    this.places = {};
-    for (const name of ["view", "size", "selecting", "hidden", "pass", "ramp"]) this.places[name] = gl.getUniformLocation(program, name);
-    gl.bindTexture(gl.TEXTURE_2D, gl.createTexture());
-    gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, gl.NEAREST);
-    gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MAG_FILTER, gl.NEAREST);
-  }
-  put(location, array) {
-    const gl = this.gl;
-    gl.bindBuffer(gl.ARRAY_BUFFER, (this.buffers[location] ||= gl.createBuffer()));
-    gl.bufferData(gl.ARRAY_BUFFER, array, gl.STATIC_DRAW);
-    gl.enableVertexAttribArray(location);
-    if (array instanceof Float32Array) gl.vertexAttribPointer(location, 1, gl.FLOAT, false, 0, 0);
-    else gl.vertexAttribIPointer(location, 1, gl.UNSIGNED_BYTE, 0, 0);
-  }
-  paint(colours, grey) {                     // row 0: the 256 colours; row 1: the grey of what is not chosen
-    const gl = this.gl, texels = new Uint8Array(256 * 2 * 4);
-    colours.forEach((hex, i) => texels.set([...rgb(hex), 255], 4 * i));
-    texels.set([...rgb(grey), 255], 4 * 256);
-    gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA, 256, 2, 0, gl.RGBA, gl.UNSIGNED_BYTE, texels);
-  }
-  draw(n, view, size, options) {
-    const gl = this.gl, at = this.places;
-    gl.viewport(0, 0, gl.canvas.width, gl.canvas.height);
-    gl.clearColor(0, 0, 0, 0);
-    gl.clear(gl.COLOR_BUFFER_BIT);
-    gl.uniform4fv(at.view, view);
-    gl.uniform1f(at.size, size);
-    gl.uniform1i(at.selecting, options.selecting);
-    gl.uniform1ui(at.hidden, options.hidden >>> 0);
-    gl.uniform1i(at.ramp, options.ramp);
-    for (const pass of [0, 1]) {
-      gl.uniform1i(at.pass, pass);
-      gl.drawArrays(gl.POINTS, 0, n);
-    }
-  }
-}
-
 class DemixMap {
   constructor(parent) {
     this.root = element("div", "demix-map", parent);
@@ -153,13 +63,19 @@ class DemixMap {
     this.overlay.tabIndex = 0;
     this.overlay.setAttribute("role", "application");
     this.status = element("div", "status", this.root);
+    this.status.setAttribute("role", "status");
     this.tools = element("div", "tools", this.root);
+    this.tools.setAttribute("role", "toolbar");
+    this.tools.setAttribute("aria-label", "Tools of the map");
     this.legend = element("div", "legend", this.root);
+    this.legend.setAttribute("role", "group");
+    this.legend.setAttribute("aria-label", "Legend: show or hide classes");
     this.tip = element("div", "tip", this.root);
+    this.tip.setAttribute("role", "tooltip");
     this.probe = element("i", "probe", this.root);
     this.tip.hidden = true;
-    this.tool = "lasso"; this.hidden = 0; this.seq = Date.now(); this.draws = 0; this.n = 0;
-    this.camera = null; this.chosen = new Uint8Array(0);
+    this.hidden = 0; this.seq = Date.now(); this.draws = 0; this.n = 0;
+    this.camera = null; this.chosen = new Uint8Array(0); this.held = {};
     this.points = new Points(this.canvas);
     if (!this.points.gl) return;
     this.buttons();
@@ -186,29 +102,39 @@ class DemixMap {
     const feed = window.demixFeed;
     if (!feed || !this.head || feed.n !== this.head.n || feed.version !== this.head.feed) return;
     if (this.feedVersion !== feed.version) {
-      const other = this.run !== this.head.run;
-      Object.assign(this, { n: feed.n, x: feed.x, y: feed.y, ids: feed.ids, feedVersion: feed.version, run: this.head.run });
+      Object.assign(this, { n: feed.n, x: feed.x, y: feed.y, ids: feed.ids, card: feed, feedVersion: feed.version, run: this.head.run });
+      this.remembered = memory.views[`${this.run} ${feed.version}`] ||= {};
       this.fit();
-      if (other) this.hidden = 0;
+      this.camera = this.remembered.camera || this.camera;
     }
     if (this.token !== this.head.token || this.chosen.length !== this.n) {
       this.token = this.head.token;
       this.chosen = unpack(this.head.bits, this.n);
     }
-    if (this.scheme !== this.head.title) { this.scheme = this.head.title; this.hidden = 0; }
+    this.hidden = this.hiding()[this.head.title] || 0;
     this.colours();
     this.upload();
     this.describe();
     this.resize();
   }
-  upload() {
-    const p = this.points;
-    p.put(0, this.x); p.put(1, this.y); p.put(2, this.colour); p.put(3, this.mark); p.put(4, this.chosen);
+  hiding() { return (memory.hidden[this.run] ||= {}); }
+  upload(everything = false) {                // only what is new: a decision changes a few marks, a selection nothing here
+    const arrays = [this.x, this.y, this.colour, this.mark, this.chosen];
+    arrays.forEach((array, at) => {
+      if (!everything && (array === this.held[at] || (at > 1 && same(this.held[at], array)))) return;
+      this.points.put(at, array);
+      this.held[at] = array;
+      this.stale = true;
+    });
     this.any = count(this.chosen) > 0;
   }
   colours() {
     if (!this.head) return;
     const dark = this.dark();
+    const key = JSON.stringify([this.head.ramp || this.head.legend, dark]);
+    if (key === this.painted) return;
+    this.painted = key;
+    this.stale = true;
     const entries = this.head.ramp ? this.ramp() : this.head.legend.map((item) => (dark && item.dark) || item.colour);
     this.points.paint(entries, dark ? "#8b8b86" : "#9a9a94");
   }
@@ -226,11 +152,12 @@ class DemixMap {
     const ratio = window.devicePixelRatio || 1, w = this.root.clientWidth, h = this.root.clientHeight;
     if (!w || !h) return;
     if (this.w !== w || this.h !== h || this.ratio !== ratio) {
-      Object.assign(this, { w, h, ratio });
+      Object.assign(this, { w, h, ratio, stale: true });
       for (const canvas of [this.canvas, this.overlay]) { canvas.width = Math.round(w * ratio); canvas.height = Math.round(h * ratio); }
       this.overlay.getContext("2d").setTransform(ratio, 0, 0, ratio, 0, 0);
     }
-    this.request();
+    if (this.stale || !this.draws) this.request();
+    else this.paintOverlay();
   }
   request() {
     if (!this.frame) this.frame = requestAnimationFrame(() => { this.frame = 0; this.draw(); });
@@ -241,6 +168,8 @@ class DemixMap {
   }
   draw() {
     if (!this.ready || !this.w || this.points.gl.isContextLost()) return;
+    this.stale = false;
+    this.remembered.camera = this.camera;
     const crowd = this.n > 200000 ? 3.4 : this.n > 30000 ? 5.2 : this.n > 8000 ? 6.6 : 8;
     const size = Math.min(16, crowd * Math.pow(this.camera.zoom / this.home, 0.25)) * this.ratio;
     this.points.draw(this.n, this.view(), size, { selecting: this.any, hidden: this.hidden, ramp: !!this.head.ramp });
@@ -260,6 +189,7 @@ class DemixMap {
       }
       g.globalAlpha = 1;
     }
+    if (this.keyed) this.paintCross(g, ink);
     if (this.path && this.path.length > 1) {
       g.beginPath();
       this.path.forEach(([px, py], i) => (i ? g.lineTo(px, py) : g.moveTo(px, py)));
@@ -267,6 +197,12 @@ class DemixMap {
       g.globalAlpha = 0.08; g.fillStyle = ink; g.fill(); g.globalAlpha = 1;
       g.setLineDash([5, 4]); g.lineWidth = 1.5; g.strokeStyle = ink; g.stroke(); g.setLineDash([]);
     }
+  }
+
+  paintCross(g, ink) {                       // where Enter would pick a row
+    const [cx, cy] = this.centre();
+    g.beginPath(); g.moveTo(cx - 9, cy); g.lineTo(cx + 9, cy); g.moveTo(cx, cy - 9); g.lineTo(cx, cy + 9);
+    g.lineWidth = 1.5; g.strokeStyle = ink; g.stroke();
   }
 
   // ---- camera -----------------------------------------------------------------------------------------------
@@ -281,6 +217,7 @@ class DemixMap {
     this.camera = { x: (x0 + x1) / 2, y: (y0 + y1) / 2 - 18 / (zoom * least), zoom };
     this.home = zoom;
   }
+  centre() { return [this.w / 2, this.h / 2]; }
   toData(px, py) {
     const [cx, cy, sx, sy] = this.view();
     return [(2 * px / this.w - 1) / sx + cx, (1 - 2 * py / this.h) / sy + cy];
@@ -294,6 +231,11 @@ class DemixMap {
     this.camera.zoom = Math.min(this.home * 400, Math.max(this.home * 0.4, this.camera.zoom * factor));
     const [ax, ay] = this.toData(px, py);
     this.camera.x += bx - ax; this.camera.y += by - ay;
+    this.request();
+  }
+  shift(dx, dy) {                            // by pixels
+    const [ax, ay] = this.toData(0, 0), [bx, by] = this.toData(dx, dy);
+    this.camera.x += ax - bx; this.camera.y += ay - by;
     this.request();
   }
 
@@ -316,11 +258,15 @@ class DemixMap {
     }
     this.choose(chosen);
   }
+  selectOne(at, mode) {
+    const chosen = this.chosen.slice();
+    chosen[at] = mode === "less" ? 0 : 1;
+    this.choose(chosen);
+  }
   choose(chosen) {
     this.chosen = chosen;
-    this.points.put(4, chosen);
+    this.upload();
     const n = count(chosen);
-    this.any = n > 0;
     this.describe();
     this.request();
     this.seq += 1;
@@ -346,7 +292,11 @@ class DemixMap {
     o.addEventListener("pointermove", (e) => this.move(e));
     o.addEventListener("pointerup", (e) => this.up(e));
     o.addEventListener("pointercancel", () => { this.path = this.drag = null; this.request(); });
-    o.addEventListener("pointerleave", () => { this.tip.hidden = true; });
+    o.addEventListener("pointerleave", () => { this.pointer = null; this.tip.hidden = true; });
+    o.addEventListener("focus", () => { this.byKeys(!this.pressed); this.paintOverlay(); });
+    o.addEventListener("blur", () => { this.byKeys(false); this.tip.hidden = true; this.paintOverlay(); });
+    o.addEventListener("keydown", (e) => this.key(e));
+    o.addEventListener("dblclick", () => { if (this.tool === "pan") this.act("fit"); });
     o.addEventListener("wheel", (e) => {
       if (!this.ready) return;
       e.preventDefault();
@@ -356,8 +306,9 @@ class DemixMap {
     this.canvas.addEventListener("webglcontextrestored", () => {
       delete this.root.dataset.lost;
       this.points.prepare();
+      this.painted = null;
       this.colours();
-      this.upload();
+      this.upload(true);
       this.request();
     });
     this.escape = (e) => { if (e.key === "Escape" && !taken()) this.clear(); };
@@ -365,99 +316,172 @@ class DemixMap {
     window.addEventListener("keydown", this.escape);
     window.addEventListener("demix-feed", this.arrived);
   }
+  byKeys(on) {                               // whether the keyboard brought the focus here
+    this.keyed = on;
+    this.overlay.classList.toggle("keyed", on);
+  }
+  mode(e) { return e.shiftKey || e.ctrlKey || e.metaKey ? "more" : e.altKey ? "less" : "new"; }
   down(e) {
     if (!this.ready || e.button > 1) return;
+    e.preventDefault();                      // or the middle button scrolls the page
     this.overlay.setPointerCapture(e.pointerId);
+    this.pressed = true;
+    this.byKeys(false);
     this.overlay.focus({ preventScroll: true });
+    this.pressed = false;
     this.start = [e.offsetX, e.offsetY];
     this.moved = false;
-    const lasso = (this.tool === "lasso") !== (e.shiftKey || e.button === 1);
-    if (lasso) { this.path = [this.start]; this.mode = e.ctrlKey || e.metaKey ? "more" : e.altKey ? "less" : "new"; }
+    this.how = this.mode(e);
+    if (this.tool !== "pan" && e.button === 0) this.path = [this.start];
     else { this.drag = this.start; this.overlay.classList.add("dragging"); }
   }
   move(e) {
     if (!this.ready) return;
     const here = [e.offsetX, e.offsetY];
-    if (!this.path && !this.drag) { this.hover(...here); return; }
+    if (!this.path && !this.drag) { this.hoverSoon(here); return; }
     if (Math.hypot(here[0] - this.start[0], here[1] - this.start[1]) > 4) this.moved = true;
     this.tip.hidden = true;
-    if (this.path) { this.path.push(here); this.paintOverlay(); return; }
-    const [ax, ay] = this.toData(...this.drag), [bx, by] = this.toData(...here);
-    this.camera.x += ax - bx; this.camera.y += ay - by;
+    if (this.path) {
+      const [x, y] = this.start;
+      if (this.tool === "box") this.path = [this.start, [here[0], y], here, [x, here[1]]];
+      else this.path.push(here);
+      this.paintOverlay();
+      return;
+    }
+    this.shift(here[0] - this.drag[0], here[1] - this.drag[1]);
     this.drag = here;
-    this.request();
   }
   up(e) {
-    const path = this.path;
+    const path = this.path, dragged = this.drag;
     this.path = this.drag = null;
     this.overlay.classList.remove("dragging");
     if (!this.ready || !this.start) return;
-    if (!this.moved) this.click(e.offsetX, e.offsetY);
-    else if (path && path.length > 2) this.select(path, this.mode);
+    if (!this.moved) this.click(e.offsetX, e.offsetY, this.how);
+    else if (path && path.length > 2) this.select(path, this.how);
     this.start = null;
-    this.request();
+    if (!dragged) this.paintOverlay();
   }
-  click(px, py) {
+  click(px, py, how = "new") {
     const at = this.nearest(px, py);
     if (at < 0) return;
+    if (how !== "new") { this.selectOne(at, how); return; }
     this.seq += 1;
     this.head.current = at;
+    this.paintOverlay();
     this.emit("picked", { seq: this.seq, id: this.ids[at] });
+  }
+  key(e) {                                   // after a click on the map, keys still decide on rows
+    if (!this.ready || !this.keyed || ((e.ctrlKey || e.metaKey) && e.key !== "Enter")) return;
+    const steps = { ArrowLeft: [48, 0], ArrowRight: [-48, 0], ArrowUp: [0, 48], ArrowDown: [0, -48] };
+    const acts = { "+": "closer", "=": "closer", "-": "wider", 0: "fit" };
+    if (steps[e.key]) this.shift(...steps[e.key]);
+    else if (acts[e.key]) this.act(acts[e.key]);
+    else if (e.key === "Enter") this.click(...this.centre(), this.mode(e));
+    else return;
+    e.preventDefault();
+    e.stopPropagation();
+    requestAnimationFrame(() => this.keyed && this.hover(...this.centre()));
+  }
+  hoverSoon(here) {                          // once a frame: a search among a million rows takes some milliseconds
+    const waiting = this.pointer;
+    this.pointer = here;
+    if (!waiting) requestAnimationFrame(() => { const at = this.pointer; this.pointer = null; if (at && !this.path && !this.drag) this.hover(...at); });
   }
   hover(px, py) {
     const at = this.nearest(px, py);
     this.tip.hidden = at < 0;
     if (at < 0) return;
-    const kind = this.head.shapes[this.mark[at] & 7] + (this.mark[at] & DECIDED ? ", decided" : "");
-    const value = this.head.ramp ? "" : this.head.legend[this.colour[at]]?.name;
-    this.tip.textContent = `row ${this.ids[at]} · ${kind}` + (value && value !== this.head.shapes[this.mark[at] & 7] ? ` · ${value}` : "");
-    const [qx, qy] = this.toScreen(this.x[at], this.y[at]);
-    this.tip.style.left = `${Math.min(qx, this.w - this.tip.offsetWidth - 20)}px`;
-    this.tip.style.top = `${Math.max(14, qy)}px`;
+    this.fillCard(at);
+    const [qx, qy] = this.toScreen(this.x[at], this.y[at]), half = this.tip.offsetHeight / 2, wide = this.tip.offsetWidth;
+    this.tip.style.left = `${qx + 14 + wide < this.w ? qx + 14 : Math.max(4, qx - 14 - wide)}px`;
+    this.tip.style.top = `${Math.min(this.h - half - 4, Math.max(half + 4, qy))}px`;
+  }
+  fillCard(at) {                             // row, label, what is suspected and how sure, what is suggested
+    const card = this.card, mark = this.mark[at], value = card.label ? card.label[at] : NaN;
+    this.tip.replaceChildren();
+    this.tip.dataset.row = this.ids[at];
+    const line = (name, text) => { const node = element("div", name, this.tip); node.textContent = text; return node; };
+    line("row", `Row ${this.ids[at]}` + (mark & DECIDED ? " · decided" : ""));
+    if (card.target) line("", `${card.target}: ${card.names ? card.names[value] ?? "" : Number.isNaN(value) ? "(empty)" : +value.toPrecision(6)}`);
+    if (!this.head.ramp && this.head.title !== "Error type") {
+      const shown = this.head.legend[this.colour[at]]?.name;
+      if (shown && shown !== card.names?.[value]) line("", `${this.head.title}: ${shown}`);
+    }
+    if (card.chance) {
+      const types = element("div", "types", this.tip);
+      [0, 1, 2].sort((a, b) => card.chance[3 * at + b] - card.chance[3 * at + a]).forEach((k) => {
+        const p = card.chance[3 * at + k];
+        const node = element("span", mark & FLAGGED[k] ? "on" : "", types);
+        node.innerHTML = `<svg viewBox="0 0 12 12" fill="currentColor">${SHAPES[k + 1]}</svg>`;
+        element("span", "", node).textContent = `${this.head.types[k]} ${(p / 100).toFixed(2)}`;
+      });
+    }
+    const said = card.said?.[at];
+    if (said) line("said", said);
   }
 
   // ---- words around the map ---------------------------------------------------------------------------------
+  act(name) {
+    if (TOOLS.includes(name)) this.arm(name);
+    else if (!this.ready) return;
+    else if (name === "closer") this.zoom(1.5);
+    else if (name === "wider") this.zoom(1 / 1.5);
+    else if (name === "fit") { this.fit(); this.request(); }
+    else if (name === "clear") this.clear();
+    else this.picture();
+  }
   buttons() {
-    const act = {
-      lasso: () => this.arm("lasso"), pan: () => this.arm("pan"), closer: () => this.zoom(1.5), wider: () => this.zoom(1 / 1.5),
-      fit: () => { this.fit(); this.request(); }, clear: () => this.clear(),
-    };
     for (const [name, path] of Object.entries(ICONS)) {
       const button = element("button", "", this.tools);
       button.type = "button"; button.title = HINTS[name]; button.dataset.tool = name;
       button.setAttribute("aria-label", HINTS[name]);
       button.innerHTML = `<svg viewBox="0 0 20 20"><path d="${path}"/></svg>`;
-      button.addEventListener("click", act[name]);
+      button.addEventListener("click", () => this.act(name));
     }
-    this.arm("lasso");
+    this.arm(memory.tool || "lasso");
   }
   arm(tool) {
-    this.tool = tool;
-    this.overlay.classList.toggle("lasso", tool === "lasso");
+    this.tool = memory.tool = tool;
+    this.overlay.classList.toggle("lasso", tool !== "pan");
     this.overlay.classList.toggle("pan", tool === "pan");
     for (const b of this.tools.children)
-      if (["lasso", "pan"].includes(b.dataset.tool)) b.setAttribute("aria-pressed", String(b.dataset.tool === tool));
+      if (TOOLS.includes(b.dataset.tool)) b.setAttribute("aria-pressed", String(b.dataset.tool === tool));
   }
   describe() {
     const selected = count(this.chosen);
     this.root.dataset.selected = selected;
     this.root.dataset.current = this.head.current;
-    this.status.textContent = selected ? `${selected.toLocaleString("en")} of ${this.n.toLocaleString("en")} rows selected` : this.head.note || "";
+    this.status.textContent = selected ? `${many(selected)} of ${many(this.n)} rows selected` : this.head.note || "";
     this.legend.replaceChildren();
     if (this.head.ramp) { this.describeRamp(); return; }
-    const all = new Uint32Array(256), mine = new Uint32Array(256);
-    for (let i = 0; i < this.n; i++) { all[this.colour[i]]++; mine[this.colour[i]] += this.chosen[i]; }
-    this.head.legend.forEach((item, code) => {
-      if (!all[code]) return;
+    for (const { code, item, all, part } of this.counts()) {
       const button = element("button", "", this.legend), colour = (this.dark() && item.dark) || item.colour;
       button.type = "button";
       button.title = "Show or hide on the map";
+      button.dataset.code = code;
       button.setAttribute("aria-pressed", String(!((this.hidden >>> Math.min(code, 31)) & 1)));
       button.innerHTML = `<svg viewBox="0 0 12 12" fill="${colour}">${SHAPES[item.shape ?? 1]}</svg>`;
       element("span", "", button).textContent = item.name;
-      element("small", "", button).textContent = (selected ? `${mine[code].toLocaleString("en")} / ` : "") + all[code].toLocaleString("en");
-      button.addEventListener("click", () => { this.hidden ^= 1 << Math.min(code, 31); this.describe(); this.request(); });
-    });
+      element("small", "", button).textContent = part;
+      button.addEventListener("click", () => this.toggle(code));
+    }
+  }
+  counts() {                                 // per class: of all its rows, how many are selected; without a selection, how many pass the filters
+    const selected = this.any, all = new Uint32Array(256), mine = new Uint32Array(256);
+    for (let i = 0; i < this.n; i++) {
+      all[this.colour[i]]++;
+      if (selected ? this.chosen[i] : !(this.mark[i] & FILTERED)) mine[this.colour[i]]++;
+    }
+    return this.head.legend.map((item, code) => {
+      const whole = !selected && mine[code] === all[code];
+      return { code, item, all: all[code], part: whole ? many(all[code]) : `${many(mine[code])} / ${many(all[code])}` };
+    }).filter((entry) => entry.all);
+  }
+  toggle(code) {
+    this.hidden = this.hiding()[this.head.title] = this.hidden ^ (1 << Math.min(code, 31));
+    this.describe();
+    this.legend.querySelector(`[data-code="${code}"]`)?.focus({ preventScroll: true });
+    this.request();
   }
   describeRamp() {
     const box = element("div", "ramp", this.legend);
@@ -466,6 +490,36 @@ class DemixMap {
     element("small", "", box).textContent = this.head.low;
     element("i", "", box).style.background = `linear-gradient(90deg, ${stops})`;
     element("small", "", box).textContent = this.head.high;
+  }
+
+  // ---- to keep ----------------------------------------------------------------------------------------------
+  picture() {                                // what is on the screen, its legend and its facts below it, as a PNG
+    const style = getComputedStyle(this.root), ratio = this.ratio, foot = 52;
+    const sheet = document.createElement("canvas"), g = sheet.getContext("2d");
+    sheet.width = Math.round(this.w * ratio); sheet.height = Math.round((this.h + foot) * ratio);
+    g.scale(ratio, ratio);
+    g.fillStyle = style.backgroundColor; g.fillRect(0, 0, this.w, this.h + foot);
+    this.draw();                             // in this very task: the points are still in their buffer
+    for (const layer of [this.canvas, this.overlay]) g.drawImage(layer, 0, 0, this.w, this.h);
+    g.fillStyle = style.color; g.font = `12px ${style.fontFamily}`;
+    let left = 12;
+    for (const { item, part } of this.head.ramp ? [] : this.counts()) {
+      const words = `${item.name} ${part}`;
+      if (left + g.measureText(words).width + 20 > this.w) break;
+      const mark = new Path2D({ 0: "M6 3a3 3 0 1 0 .01 0", 1: "M6 1a5 5 0 1 0 .01 0", 2: "M1.5 1.5h9v9h-9Z", 3: "M6 1 11 10.5H1Z", 4: "M6 .5 11.5 6 6 11.5 .5 6Z" }[item.shape ?? 1]);
+      g.save(); g.translate(left, this.h + 8); g.fillStyle = (this.dark() && item.dark) || item.colour; g.fill(mark); g.restore();
+      g.fillText(words, left + 17, this.h + 19);
+      left += g.measureText(words).width + 34;
+    }
+    if (this.head.ramp) g.fillText(`${this.head.title}: ${this.head.low} to ${this.head.high}`, 12, this.h + 19);
+    g.globalAlpha = 0.75; g.fillText(`${this.status.textContent} · ${this.head.facts}`, 12, this.h + 40, this.w - 24);
+    sheet.toBlob((blob) => {
+      const link = document.createElement("a");
+      link.href = URL.createObjectURL(blob);
+      link.download = this.head.file;
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+    }, "image/png");
   }
   close() {
     this.resizer?.disconnect();

@@ -58,7 +58,12 @@ def _projection(folder: str, version: int, method: str, _row_ids: np.ndarray) ->
 def projections(name: str) -> list[str]:
     """The maps that the run holds."""
     found = set(Run(run_path(name)).projections())
-    return [m for m in ("umap", "tsne") if m in found]
+    return [m for m in ("umap", "tsne", "pca") if m in found]
+
+
+def projection_facts(name: str, method: str) -> dict[str, Any] | None:
+    """How a map was drawn, as in summary.json; None for a run of an earlier version."""
+    return Run(run_path(name)).projection_facts(method)
 
 
 def thresholds(name: str) -> dict[ErrorType, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import components, deciding, inspector, services, texts, watching, widgets
+from dashboard import components, deciding, inspector, mapping, services, texts, watching, widgets
 from dashboard.state import get
 
 state = get()
@@ -26,8 +26,7 @@ with st.container(key="review_page", gap="small"):
     widgets.intro(state)
     left, right = st.columns([1.42, 1], gap="small")
     with left:
-        widgets.map_controls(state, book, services.projections(run))
-        widgets.draw_map(state, book, codes, services.projection(run, state.projection))
+        mapping.draw(state, book, codes)
     with right, st.container(key="inspector"):
         inspector.inspector(state, book, codes)
     widgets.queue_head(state, book, codes, order)

@@ -102,8 +102,17 @@ def make(folder: Path, n: int = 3000, seed: int = 0) -> Path:
     held.to_parquet(folder / "validation.parquet")
     diagnosis.to_parquet(folder / "diagnosis.parquet")
     patches.to_parquet(folder / "patches.parquet")
-    for method in ("umap", "tsne"):
-        diagnosis[["row_id", "x", "y"]].to_parquet(folder / f"map_{method}.parquet")
+    for method, turn in (("umap", (1, 1)), ("tsne", (1, -1)), ("pca", (-1, 1))):
+        places = diagnosis[["row_id", "x", "y"]] * np.array([1, *turn], np.float32)
+        places.astype({"row_id": np.int64}).to_parquet(folder / f"map_{method}.parquet")
+        facts = {
+            "method": method,
+            "parameters": {"n_neighbors": 15},
+            "seed": 0,
+            "rows": n_train,
+            "fitted_rows": n_train,
+        }
+        _write_json(folder / f"map_{method}.json", facts)
     _write_meta(folder, n_train, m, patches)
     return folder
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -206,6 +207,154 @@ def test_the_map_keeps_its_view_and_esc_clears(browser: Browser, address: str) -
     assert page.locator(".demix-map").count() == 1
     page.evaluate("window.demixMap.points.gl.getExtension('WEBGL_lose_context').loseContext()")
     page.wait_for_selector(".demix-map[data-lost]")
+    page.close()
+
+
+def selected(page: Page) -> int:
+    return int(page.get_attribute(".demix-map", "data-selected") or 0)
+
+
+def drag(page: Page, corners: list[tuple[float, float]]) -> set[int]:
+    """Drags over the map, corners in shares of its size; the rows that it says are selected."""
+    before = page.evaluate("window.demixMap.seq")
+    box = page.locator(".demix-map .overlay").bounding_box()
+    assert box is not None
+    spots = [(box["x"] + u * box["width"], box["y"] + v * box["height"]) for u, v in corners]
+    page.mouse.move(*spots[0])
+    page.mouse.down()
+    for spot in spots[1:]:
+        page.mouse.move(*spot, steps=4)
+    page.mouse.up()
+    page.wait_for_function(f"window.demixMap.seq > {before}")
+    return set(page.evaluate("Array.from(window.demixMap.ids).filter((_, i) => window.demixMap.chosen[i])"))
+
+
+WITHIN = """([u0, v0, u1, v1]) => { const m = window.demixMap;
+  return Array.from(m.ids).filter((_, i) => { const [x, y] = m.toScreen(m.x[i], m.y[i]);
+    return x > u0 * m.w && x < u1 * m.w && y > v0 * m.h && y < v1 * m.h; }); }"""
+
+
+def test_box_shift_alt_and_the_legend_choose_those_rows(browser: Browser, address: str, workspace: Path) -> None:
+    page = opened(browser, address, "map")
+    page.locator(".demix-map [data-tool=box]").click()
+    left = drag(page, [(0.2, 0.2), (0.5, 0.8)])
+    assert left == set(page.evaluate(WITHIN, [0.2, 0.2, 0.5, 0.8])) and left
+    page.keyboard.down("Shift")
+    both = drag(page, [(0.45, 0.2), (0.75, 0.8)])
+    page.keyboard.up("Shift")
+    assert both == left | set(page.evaluate(WITHIN, [0.45, 0.2, 0.75, 0.8])) and both > left
+    page.keyboard.down("Alt")
+    fewer = drag(page, [(0.1, 0.5), (0.9, 0.9)])
+    page.keyboard.up("Alt")
+    assert fewer == both - set(page.evaluate(WITHIN, [0.1, 0.5, 0.9, 0.9])) and fewer < both
+    patches = Run(workspace / "runs" / "map").patches()
+    wanted = patches["row_id"].isin(fewer).sum()
+    page.wait_for_selector(f'#queue_head[data-n="{wanted}"]', state="attached")
+    clean = page.locator(".demix-map .legend button", has_text="Looks clean")
+    assert re.fullmatch(r"[\d,]+ / [\d,]+", clean.locator("small").inner_text())
+    clean.click()
+    assert clean.get_attribute("aria-pressed") == "false"
+    seen = drag(page, [(0.02, 0.02), (0.9, 0.98)])
+    assert seen and seen <= set(patches["row_id"]), "hidden rows are not chosen"
+    assert errors_of(page) == []
+    page.close()
+
+
+def test_view_and_selection_outlive_the_page_and_the_projection(browser: Browser, address: str) -> None:
+    page = opened(browser, address, "map")
+    box = page.locator(".demix-map .overlay").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 220, box["y"] + 180)
+    page.mouse.wheel(0, -300)
+    ids = set(lasso(page, share=0.25))
+    camera = page.evaluate("JSON.stringify(window.demixMap.camera)")
+    page.wait_for_selector("#queue_head >> text=selected rows")
+    menu = page.locator("[data-testid=stSidebarNav]")
+    menu.get_by_role("link", name="Check").click()
+    page.wait_for_function("!document.querySelector('.demix-map')")
+    menu.get_by_role("link", name="Review").click()
+    wait_map(page)
+    page.wait_for_selector(f'.demix-map[data-selected="{len(ids)}"]')
+    assert page.evaluate("JSON.stringify(window.demixMap.camera)") == camera
+    assert set(page.evaluate("Array.from(window.demixMap.ids).filter((_, i) => window.demixMap.chosen[i])")) == ids
+    first = page.evaluate("window.demixMap.x[0]")
+    page.get_by_role("radio", name="PCA").or_(page.get_by_role("button", name="PCA")).first.click()
+    page.wait_for_function(f"window.demixMap.x[0] === {-first}")
+    assert selected(page) == len(ids), "rows stay selected wherever another projection puts them"
+    page.get_by_role("radio", name="UMAP").or_(page.get_by_role("button", name="UMAP")).first.click()
+    page.wait_for_function(f"window.demixMap.x[0] === {first}")
+    assert page.evaluate("JSON.stringify(window.demixMap.camera)") == camera
+    assert errors_of(page) == []
+    page.close()
+
+
+def test_the_keyboard_reaches_the_map_and_the_map_is_saved(browser: Browser, address: str, tmp_path: Path) -> None:
+    page = opened(browser, address, "map")
+    page.locator(".demix-map [data-tool=picture]").focus()
+    with page.expect_download() as download:
+        page.keyboard.press("Enter")
+    assert download.value.suggested_filename == "demix-map-umap.png"
+    head = Path(download.value.path()).read_bytes()[:24]
+    assert head[:8] == b"\x89PNG\r\n\x1a\n" and int.from_bytes(head[16:20], "big") > 400
+    page.evaluate("window.demixMap.overlay.focus()")
+    camera = page.evaluate("window.demixMap.camera.zoom")
+    row = current(page)[0]
+    page.keyboard.press("+")
+    page.wait_for_function(f"window.demixMap.camera.zoom > {camera}")
+    spot = page.evaluate(
+        """() => { const m = window.demixMap; m.camera.x = m.x[5]; m.camera.y = m.y[5]; m.request();
+        return m.ids[m.nearest(...m.centre())]; }"""
+    )
+    page.keyboard.press("Shift+Enter")
+    page.wait_for_selector('.demix-map[data-selected="1"]')
+    page.keyboard.press("Enter")
+    page.wait_for_selector(f'#inspector[data-row="{spot}"]', state="attached")
+    assert spot != row
+    page.get_by_role("button", name="More", exact=True).click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save as a page").click()
+    saved = tmp_path / "map.html"
+    download.value.save_as(saved)
+    alone, asked = new_page(browser), []
+    alone.on("request", lambda request: asked.append(request.url))
+    alone.goto(saved.as_uri())
+    alone.wait_for_selector(".js-plotly-plot .main-svg")
+    rows = alone.evaluate(
+        "document.querySelector('.js-plotly-plot')._fullData.reduce((k, t) => k + t.customdata.length, 0)"
+    )
+    assert rows == page.evaluate("window.demixMap.n")
+    assert asked == [saved.as_uri()], "it needs no network"
+    assert errors_of(page) == errors_of(alone) == []
+    for tab in (page, alone):
+        tab.close()
+
+
+def test_without_webgl_a_box_still_chooses_the_right_rows(browser: Browser, address: str) -> None:
+    page = new_page(browser)
+    page.add_init_script(
+        "const get = HTMLCanvasElement.prototype.getContext; HTMLCanvasElement.prototype.getContext ="
+        " function (kind, ...more) { return kind.startsWith('webgl') ? null : get.call(this, kind, ...more); };"
+    )
+    page.goto(f"{address}/?run=map")
+    page.get_by_text("offers no WebGL2").wait_for()
+    plot = page.locator(".js-plotly-plot .nsewdrag")
+    plot.wait_for()
+    box = plot.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] * 0.3, box["y"] + box["height"] * 0.3)
+    page.mouse.down()
+    for u, v in ((0.7, 0.3), (0.7, 0.7), (0.3, 0.7), (0.3, 0.32)):
+        page.mouse.move(box["x"] + box["width"] * u, box["y"] + box["height"] * v, steps=5)
+    page.mouse.up()
+    page.wait_for_selector("#queue_head >> text=selected rows")
+    chosen = page.evaluate(
+        """() => document.querySelector('.js-plotly-plot')._fullData.flatMap(
+        (t) => [...(t.selectedpoints || [])].map((i) => t.customdata[i]))"""
+    )
+    assert len(chosen) > 5
+    assert f"among {len(chosen):,} selected rows" in page.inner_text("#queue_head")
+    lines = page.locator(".demix-queue tbody tr")
+    assert lines.count() and {int(n) for n in lines.evaluate_all("t => t.map((l) => l.dataset.row)")} <= set(chosen)
     page.close()
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
+import plotly.graph_objects as go
 
 from dashboard import charts, review
 
@@ -24,15 +27,50 @@ def test_no_other_class_leaves_its_lines_out() -> None:
     assert [trace.name for trace in figure.data] == ["typical row, same class", "this row, same class"]
 
 
-def test_the_fallback_shows_all_suspects_and_carries_row_ids() -> None:
+def test_a_sample_keeps_all_suspects_and_what_the_filters_let_through() -> None:
     n = 10_000
-    r = np.random.default_rng(0)
     marks = np.where(np.arange(n) % 50 == 0, 1, 0).astype(np.uint8)
     marks[7] |= review.FILTERED_BIT
-    view = review.Colouring("t", marks & 7, [{"colour": "#111111"}, {"colour": "#222222"}])
-    ids = np.arange(n) + 100
-    figure = charts.map_fallback((r.random(n), r.random(n)), view, marks, ids, 300)
-    shown = set(figure.data[0].customdata.tolist())
-    assert len(shown) <= charts.FALLBACK_POINTS
-    assert set(ids[(marks & 7) == 1]) <= shown
-    assert ids[7] not in shown
+    shown = charts.sampled(marks, 4000)
+    assert len(set(shown)) == len(shown) <= 4000
+    assert set(np.flatnonzero((marks & 7) == 1)) <= set(shown)
+    assert 7 not in shown
+    assert len(charts.sampled(marks, 50)) == 50
+
+
+def a_map(n: int = 300) -> tuple[go.Figure, np.ndarray, np.ndarray]:
+    """A map with three traces whose row ids are no positions; figure, row ids, x."""
+    r = np.random.default_rng(0)
+    marks, ids, x = (np.arange(n) % 3).astype(np.uint8), r.permutation(n) * 10 + 7, r.random(n)
+    view = review.Colouring("t", marks & 7, [{"name": c, "colour": "#111111"} for c in "abc"])
+    at = charts.sampled(marks, n)
+    figure = charts.map_figure((x, r.random(n)), view, marks, ids, at, [f"Row {ids[i]}" for i in at], ids > 100)
+    return figure, ids, x
+
+
+def test_points_of_any_trace_speak_of_their_own_row() -> None:
+    """Plotly counts points anew in every trace, and Streamlit merges the counts: only customdata names the row."""
+    figure, ids, x = a_map()
+    assert len(figure.data) == 3
+    points = [
+        {"curve_number": c, "point_index": i, "x": trace.x[i], "customdata": trace.customdata[i]}
+        for c, trace in enumerate(figure.data)
+        for i in range(len(trace.x))
+        if trace.x[i] < 0.3
+    ]
+    assert len({p["point_index"] for p in points}) < len(points), "the trap is set: indices repeat across traces"
+    assert charts.chosen_rows(points).tolist() == sorted(ids[x < 0.3])
+    assert charts.chosen_rows([{"customdata": [int(ids[0])]}]).tolist() == [ids[0]]
+    assert charts.chosen_rows([]).tolist() == []
+    for trace in figure.data:
+        assert [f"Row {i}" for i in trace.customdata] == list(trace.text)
+        assert (trace.customdata[trace.selectedpoints] > 100).all()
+        assert len(trace.selectedpoints) == (trace.customdata > 100).sum()
+
+
+def test_a_page_stands_alone_and_its_words_are_no_markup() -> None:
+    figure, _, _ = a_map()
+    page = charts.map_page(figure, "<b>run</b>", "50 rows")
+    assert page.startswith("<!doctype html>") and "&lt;b&gt;run" in page and "<b>run" not in page
+    assert "Plotly.newPlot" in page and "src=" not in page.split("<script")[0]
+    assert not re.findall(r"""<(?:script|link|img)[^>]*(?:src|href)=["']?http""", page), "nothing from the network"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard import components, inspector, palette, review
+from dashboard import cards, components, inspector, palette, review
 from dashboard.review import Book
 from dashboard.state import STATES, Filters
 from demix_core.decisions import PatchState
@@ -105,6 +107,7 @@ def test_marks_carry_type_decision_and_filter(book: Book, codes: np.ndarray) -> 
     for at, row in enumerate(book.diagnosis.to_dict("records")):
         flags = [row[t.value] for t in ErrorType]
         assert marks[at] & 7 == (4 if sum(flags) > 1 else sum(f * (k + 1) for k, f in enumerate(flags)))
+        assert [bool(marks[at] & bit) for bit in review.TYPE_BITS] == flags
         assert bool(marks[at] & review.DECIDED_BIT) == (states[at] > 1)
         assert bool(marks[at] & review.FILTERED_BIT) == (not row["feature_error"])
 
@@ -145,11 +148,43 @@ def test_a_selection_survives_its_bitset(chosen: list[bool]) -> None:
 
 
 def test_positions_are_packed_as_the_map_reads_them() -> None:
-    x, y, ids = np.array([1.5, -2]), np.array([0.25, 4]), np.array([7, 70000])
-    packed = components.pack_positions(9, x, y, ids)
-    assert np.frombuffer(packed[:8], "<u4").tolist() == [2, 9]
-    assert np.frombuffer(packed[8:24], "<f4").tolist() == [1.5, -2, 0.25, 4]
-    assert np.frombuffer(packed[24:], "<u4").tolist() == [7, 70000]
+    xy, ids = (np.array([1.5, -2]), np.array([0.25, 4])), np.array([7, 70000])
+    label, chance = np.array([0, 1], np.float32), np.array([1, 2, 3, 98, 99, 100], np.uint8)
+    packed = components.pack_feed(9, xy, ids, label, chance, {"target": "ärger"})
+    n, version, length = np.frombuffer(packed[:12], "<u4").tolist()
+    assert (n, version, length % 4) == (2, 9, 0)
+    assert json.loads(packed[12 : 12 + length]) == {"target": "ärger"}
+    body = packed[12 + length :]
+    assert np.frombuffer(body[:16], "<f4").tolist() == [1.5, -2, 0.25, 4]
+    assert np.frombuffer(body[16:24], "<u4").tolist() == [7, 70000]
+    assert np.frombuffer(body[24:32], "<f4").tolist() == [0, 1]
+    assert list(body[32:]) == [1, 2, 3, 98, 99, 100]
+    assert components.pack_held(9, 2) == packed[:8]
+
+
+def test_a_card_says_the_surest_suggestion_of_its_own_row(book: Book) -> None:
+    card = cards.card_of(book)
+    assert card.names is not None
+    patches = book.patches.sort_values("confidence", ascending=False, kind="stable")
+    for at, row_id in enumerate(book.row_ids):
+        assert card.names[int(card.label[at])] == book.rows.at[row_id, book.schema.target]
+        given = book.diagnosis[[t.probability_column for t in ErrorType]].iloc[at]
+        assert [f"{c / 100:.2f}" for c in card.chance[3 * at : 3 * at + 3]] == [f"{p:.2f}" for p in given]
+        mine = patches[patches["row_id"] == row_id]
+        said = card.said.get(at, "")
+        assert bool(said) == (len(mine) > 0)
+        if len(mine):
+            best = mine.iloc[0]
+            assert said.startswith(cards.sentence(best["action"], best["column"], best["old"], best["new"]))
+            assert (f"(+{len(mine) - 1} more)" in said) == (len(mine) > 1)
+    assert "<br>" in cards.lines(card, book.row_ids, np.array([3]))[0]
+
+
+def test_long_suggestions_are_cut_and_words_name_the_change() -> None:
+    assert cards.sentence("impute", "age", "", "31") == "age: (empty) → 31"
+    assert cards.sentence("reweight", None, "1", "2").endswith("× 2")
+    assert cards.sentence("drop", None, "", "") == "Leave the row out"
+    assert len(cards.sentence("impute", "x" * 200, "", "")) == cards.LONGEST
 
 
 def test_cells_are_text_whatever_they_hold(book: Book) -> None:
