@@ -70,8 +70,10 @@ def title(state: State, book: Book, codes: np.ndarray) -> None:
 def suggestion(book: Book, patch: pd.Series) -> None:
     """Old to new, and why in a sentence."""
     what = texts.ACTION_WORDS[patch["action"]]
-    column = f" <b>{escape(patch['column'])}</b>" if patch["column"] and patch["action"] == "impute" else ""
-    old = "" if patch["action"] in ("drop", "reweight") else f"<del>{escape(review.shown(patch['old']))}</del> → "
+    named = review.column_words(patch["column"], patch["action"], patch["partner"])
+    column = f" <b>{escape(named)}</b>" if patch["action"] in ("impute", "swap") else ""
+    sign = "⇄" if patch["action"] == "swap" else "→"
+    old = "" if patch["action"] in ("drop", "reweight") else f"<del>{escape(review.shown(patch['old']))}</del> {sign} "
     new = escape(review.change_words(patch["action"], patch["new"]))
     mine = book.patches["patch_id"][book.patches["row_id"] == patch["row_id"]].tolist()
     which = f"<small>{mine.index(patch['patch_id']) + 1} of {len(mine)} for this row</small>" if len(mine) > 1 else ""
@@ -158,6 +160,7 @@ def cells_table(book: Book, row_id: int) -> str:
     """HTML of the row's cells."""
     mine = book.patches[book.patches["row_id"] == row_id]
     new = {p.column: review.shown(p.new) for p in mine.itertuples() if p.column}
+    new |= {p.partner: review.shown(p.old) for p in mine.itertuples() if p.partner}
     found = book.diagnosis.iloc[book.row_at[row_id]]
     suspects, target = set(found["suspect_columns"]), book.schema.target
     row = book.rows.loc[row_id]

@@ -134,7 +134,7 @@ def _patch_mask(book: Book, codes: np.ndarray, filters: Filters) -> np.ndarray:
     keep &= np.isin(codes, [STATES.index(s) for s in filters.states])
     keep &= book.patches["confidence"].to_numpy() >= filters.least
     if filters.columns:
-        keep &= book.patches["column"].isin(filters.columns).to_numpy()
+        keep &= book.patches[["column", "partner"]].isin(filters.columns).any(axis=1).to_numpy()
     return keep
 
 
@@ -187,7 +187,7 @@ def lines(book: Book, codes: np.ndarray, positions: np.ndarray, dark: bool = Fal
                 "type": texts.TYPE_NAMES[kind],
                 "shape": mark.shape,
                 "colour": (mark.dark if dark else None) or mark.colour,
-                "column": column_words(patch.column, patch.action),
+                "column": column_words(patch.column, patch.action, patch.partner),
                 "old": "" if patch.action in ("reweight", "drop") else shown(patch.old),
                 "new": change_words(patch.action, patch.new),
                 "confidence": round(float(patch.confidence), 3),

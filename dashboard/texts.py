@@ -28,6 +28,7 @@ ACTION_WORDS = {
     "impute": "Change the cell",
     "drop": "Leave the row out",
     "reweight": "Give the row more weight",
+    "swap": "Swap the cells",
 }
 
 DATA_WORDS = "Choose the table that your model is trained on. Nothing leaves this machine."
@@ -98,6 +99,7 @@ STAGE_WORDS = {
 CHANGE_COUNTS = {
     "relabel": "**{n:,}** label{s}",
     "impute": "**{n:,}** cell{s}",
+    "swap": "**{n:,}** swapped cell{s}",
     "drop": "**{n:,}** row{s} left out",
     "reweight": "**{n:,}** weight{s} (only in the weights column)",
 }

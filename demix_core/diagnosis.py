@@ -189,7 +189,7 @@ def _suggestion(patch: dict[Any, Any]) -> list[object]:
     sure = f"{patch['confidence']:.2f}{' ✓' if patch['recommended'] else ''}"
     old = shown(patch["old"]) if patch["column"] else ""
     return [
-        patch["row_id"], TYPE_NAMES[kind], column_words(patch["column"], action), old,
+        patch["row_id"], TYPE_NAMES[kind], column_words(patch["column"], action, patch["partner"]), old,
         node("b", change_words(action, patch["new"])), sure, patch["reason"],
     ]  # fmt: skip
 

@@ -197,8 +197,13 @@ class Explainer:
         """{(row id, column): (suggested text, reason)} of the suggested cells."""
         patches = self.run.patches()
         cells = patches[patches["error_type"] == ErrorType.FEATURE.value]
-        values = zip(cells["row_id"], cells["column"], cells["new"], cells["reason"], strict=True)
-        return {(int(row), str(column)): (str(new), str(reason)) for row, column, new, reason in values}
+        found = {}
+        for patch in cells.to_dict("records"):
+            row, reason = int(patch["row_id"]), str(patch["reason"])
+            found[row, str(patch["column"])] = (str(patch["new"]), reason)
+            if patch["partner"]:
+                found[row, str(patch["partner"])] = (str(patch["old"]), reason)
+        return found
 
     # ---- one row ------------------------------------------------------------------------------------------
     def encoded(self, row_id: int) -> tuple[np.ndarray, np.ndarray]:

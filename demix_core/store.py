@@ -46,7 +46,7 @@ TARGET_ID = "__target_id"
 PATCH_COLUMNS = {
     "patch_id": "int64", "row_id": "int64", "error_type": "str", "action": "str", "column": "str", "old": "str",
     "new": "str", "confidence": "float64", "reason": "str", "gain": "float64", "recommended": "bool",
-    "alternatives": "str", "pattern": "str",
+    "alternatives": "str", "pattern": "str", "partner": "str",
 }  # fmt: skip
 LIST_COLUMNS = ("suspect_columns",)
 
@@ -294,10 +294,11 @@ class Run:
 
     def patches(self) -> pd.DataFrame:
         """patch_id (0..P−1), row_id, error_type, action, column (None for reweight), old, new, confidence, reason,
-        gain, recommended, alternatives (JSON: [[text, probability or null], …]), pattern.
+        gain, recommended, alternatives (JSON: [[text, probability or null], …]), pattern, partner ("" but for swaps).
         """
         frame = self.table("patches.parquet")
-        defaults: dict[str, Any] = {"gain": float("nan"), "recommended": False, "alternatives": "[]", "pattern": ""}
+        defaults: dict[str, Any] = {"gain": float("nan"), "recommended": False, "alternatives": "[]"}
+        defaults |= {"pattern": "", "partner": ""}
         frame = frame.assign(**{k: v for k, v in defaults.items() if k not in frame})  # a run of an earlier version
         column = frame["column"].astype(object)
         return frame.assign(column=column.where(column.notna(), None))
@@ -388,7 +389,9 @@ def with_id(frame: pd.DataFrame, name: str) -> pd.DataFrame:
 
 def patch_table(records: list[Mapping[str, Any]]) -> pd.DataFrame:
     """Patches as the table of patches.parquet, right column types even for none at all."""
-    whole = [{"recommended": False, "pattern": "", **r, "alternatives": _alternatives(r)} for r in records]
+    whole = [
+        {"recommended": False, "pattern": "", "partner": "", **r, "alternatives": _alternatives(r)} for r in records
+    ]
     frame = pd.DataFrame(whole, columns=list(PATCH_COLUMNS))
     return frame.astype(PATCH_COLUMNS)
 

@@ -77,6 +77,7 @@ class Action(StrEnum):
     IMPUTE = "impute"
     DROP = "drop"
     REWEIGHT = "reweight"
+    SWAP = "swap"
 
 
 class DecisionKind(StrEnum):
@@ -175,6 +176,7 @@ class FittedModel:
 @dataclass(frozen=True)
 class Patch:
     """One suggested change. column is None for drop and reweight; old and new are the cell texts as in the file.
+    A swap also writes old into its partner, the other column; new is what stood there.
 
     gain: expected fall of the mean validation loss when it is accepted, NaN where unknown; recommended: sure enough to
     be accepted unseen; alternatives: (text, probability or NaN), likeliest first; pattern: the shared mistake it mends.
@@ -193,6 +195,7 @@ class Patch:
     recommended: bool = False
     alternatives: tuple[tuple[str, float], ...] = ()
     pattern: str = ""
+    partner: str = ""
 
 
 @dataclass(frozen=True)

@@ -31,14 +31,16 @@ def shown(value: object) -> str:
     return text if text.strip() else EMPTY
 
 
-def column_words(column: object, action: str) -> str:
+def column_words(column: object, action: str, partner: str = "") -> str:
     """The column a suggestion changes, or what it touches instead.
 
-    >>> column_words("age", "impute"), column_words(None, "reweight")
-    ('age', 'row weight')
+    >>> column_words("age", "impute"), column_words("age", "swap", "hours"), column_words(None, "reweight")
+    ('age', 'age ⇄ hours', 'row weight')
     """
     touched = {Action.DROP: "whole row", Action.REWEIGHT: "row weight"}
-    return column if isinstance(column, str) and column else touched.get(Action(action), "")
+    if isinstance(column, str) and column:
+        return f"{column} ⇄ {partner}" if partner else column
+    return touched.get(Action(action), "")
 
 
 def change_words(action: str, new: object) -> str:

@@ -27,6 +27,7 @@ from demix_core.repairs.base import Evidence, suggest
 from demix_core.repairs.impute import suspect_cells
 from demix_core.settings import Settings
 from demix_core.signals.base import Signals, compute
+from demix_core.signals.shortcuts import rule_groups
 from demix_core.stages import Outputs
 from demix_core.store import (
     TARGET_ID,
@@ -291,9 +292,12 @@ def evidence_of(case: Case, encoder: TabularEncoder, found: Detection) -> Eviden
         def text(value: float) -> str:
             return encoder.target_text((value - mean) / sd)
 
+    errors = (model.argmax(1) != given).astype(float) if case.schema.classes else np.abs(model[:, 0] - given)
+    sides = signals.shortcuts.sides
+    groups = rule_groups(sides, signals.shortcuts.shares, errors)
     return Evidence(
         cell_texts(case.frame), case.schema, found.probabilities, given, model, trees, scale,
-        found.wrong, signals.cells, signals.oddities, signals.against, signals.shortcut, text,
+        found.wrong, signals.cells, signals.oddities, signals.against, signals.shortcut, text, sides, groups,
     )  # fmt: skip
 
 
@@ -310,6 +314,8 @@ def gains_of(case: Case, encoder: TabularEncoder, frame: pd.DataFrame, patches: 
     for i, patch in enumerate(patches):
         if patch.column is not None:
             rows.at[i, patch.column] = patch.new
+            if patch.partner:
+                rows.at[i, patch.partner] = patch.old
     weight = np.array([float(p.new) if p.action is Action.REWEIGHT else 1.0 for p in patches])
     return head.gain(before, encoder.transform(rows), weight)
 

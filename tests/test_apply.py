@@ -7,7 +7,7 @@ import pytest
 
 from demix_core.decisions import DecisionLog
 from demix_core.errors import RunError
-from demix_core.repairs.apply import plan, safe, write, write_changes_csv
+from demix_core.repairs.apply import plan, repaired, safe, write, write_changes_csv
 from demix_core.tablefile import TableFile
 from demix_core.types import DROP_VALUE
 
@@ -74,3 +74,33 @@ def test_the_list_of_changes_holds_no_formula(log: DecisionLog, tmp_path: Path) 
     write_changes_csv(plan(PATCHES, log.replay()), tmp_path / "c.csv")
     assert "'=1+1" in (tmp_path / "c.csv").read_text()
     assert [safe(t) for t in ("-1.5", "-a", "@x", "plain")] == ["-1.5", "'-a", "'@x", "plain"]
+
+
+SWAP = _patches((0, 0, "swap", "a", "1", "x, z"), (1, 1, "swap", "a", "2", "w")).assign(partner="b")
+
+
+def test_a_swap_writes_both_cells_and_nothing_else(log: DecisionLog, table: TableFile, tmp_path: Path) -> None:
+    log.accept([0])
+    changes = plan(SWAP, log.replay(), log.events())
+    assert changes.cells == {(0, "a"): "x, z", (0, "b"): "1"}
+    assert changes.rows[["column", "old", "new", "action"]].to_numpy().tolist() == [
+        ["a", "1", "x, z", "swap"], ["b", "x, z", "1", "swap"],
+    ]  # fmt: skip
+    write(table, changes, tmp_path / "o.csv")
+    assert (tmp_path / "o.csv").read_bytes() == b'a,b,y\r\n"x, z","1",no\r\n2,w,yes\r\n3,,no'
+    frame = table.frame.astype(object)
+    assert repaired(frame, changes)[0].loc[0, ["a", "b"]].tolist() == ["x, z", "1"]
+
+
+def test_an_own_value_or_a_drop_in_place_of_a_swap_leaves_the_other_cell(log: DecisionLog) -> None:
+    log.edit(0, "5")
+    log.edit(1, DROP_VALUE)
+    changes = plan(SWAP, log.replay())
+    assert changes.cells == {(0, "a"): "5"} and changes.dropped == {1}
+
+
+def test_a_swap_whose_other_cell_changed_since_is_refused(log: DecisionLog, table: TableFile, tmp_path: Path) -> None:
+    log.accept([1])
+    with pytest.raises(RunError, match="'b'"):
+        write(table, plan(SWAP.assign(new="gone"), log.replay()), tmp_path / "o.csv")
+    assert not (tmp_path / "o.csv").exists()

@@ -64,8 +64,10 @@ def run(*, quick: bool = False, seed: int = SEED) -> dict[str, Any]:
 
 def tally(dirty: pd.DataFrame, clean: pd.DataFrame, rows: list[int], patches: pd.DataFrame) -> Tally:
     """Patches against the truth, cell by cell; patches of other rows and of weights do not count."""
-    cells = patches[patches["action"].isin([Action.RELABEL, Action.IMPUTE]) & patches["row_id"].isin(rows)]
+    cells = patches[patches["action"].isin([Action.RELABEL, Action.IMPUTE, Action.SWAP]) & patches["row_id"].isin(rows)]
     new = {(int(p["row_id"]), str(p["column"])): str(p["new"]) for p in cells.to_dict("records")}
+    swapped = cells[cells["action"] == Action.SWAP]
+    new |= {(int(p["row_id"]), str(p["partner"])): str(p["old"]) for p in swapped.to_dict("records")}
     wrong = (dirty != clean).loc[rows]
     hits = [at for at in new if wrong.at[at]]
     mended = sum(new[at] == str(clean.at[at]) for at in hits)

@@ -78,6 +78,9 @@ class Scene:
         error is gone, a row with more weight does go against the planted shortcut."""
         if patch.action is Action.REWEIGHT:
             return bool(self.spurious[patch.row_id])
+        if patch.action is Action.SWAP:
+            known = ((patch.column, patch.new), (patch.partner, patch.old))
+            return all(same(text, str(self.clean.at[patch.row_id, name])) for name, text in known)
         old, true = (str(f.at[patch.row_id, patch.column]).strip() for f in (self.dirty, self.clean))
         if same(old, true):
             return False
@@ -170,6 +173,8 @@ def patched(name: str, scene: Scene, patches: Sequence[Patch]) -> Arm:
             weights[patch.row_id] = float(patch.new)
         else:
             frame.at[patch.row_id, patch.column] = patch.new
+            if patch.partner:
+                frame.at[patch.row_id, patch.partner] = patch.old
     return Arm(name, frame, weights if (weights != 1).any() else None)
 
 

@@ -169,8 +169,9 @@ def _suggestion(facts: Facts, patch: Mapping[Any, Any]) -> list[object]:
     state, action = facts.states.get(int(patch["patch_id"])), str(patch["action"])
     whole = action in (Action.DROP, Action.REWEIGHT)
     sure = f"{patch['confidence']:.2f}{' ✓' if patch['recommended'] else ''}"
+    named = column_words(patch["column"], action, patch["partner"])
     return [
-        f"{patch['row_id']}", column_words(patch["column"], action), "" if whole else node("del", shown(patch["old"])),
+        f"{patch['row_id']}", named, "" if whole else node("del", shown(patch["old"])),
         node("ins", change_words(action, patch["new"])), sure, DECIDED_WORDS[state.kind] if state else "open",
         str(patch["reason"]),
     ]  # fmt: skip

@@ -54,8 +54,8 @@ def plan(patches: pd.DataFrame, states: Mapping[int, PatchState], events: Sequen
     order = sorted(chosen.to_dict("records"), key=lambda p: (standing[int(p["patch_id"])].seq, int(p["patch_id"])))
     for patch in order:
         state = standing[int(patch["patch_id"])]
-        line = _line(patch, state, said.get(state.seq))
-        lines[(int(patch["row_id"]), f"{line['action']}\0{line['column']}")] = line
+        for line in _lines(patch, state, said.get(state.seq)):
+            lines[(int(patch["row_id"]), f"{line['action']}\0{line['column']}")] = line
     dropped = frozenset(row for (row, _), line in lines.items() if line["action"] == Action.DROP)
     kept = [v for (row, _), v in lines.items() if v["action"] == Action.DROP or row not in dropped]
     rows = pd.DataFrame(_one_per_cell(kept), columns=list(COLUMNS)).sort_values(["row_id", "column"], ignore_index=True)
@@ -149,6 +149,14 @@ def _line(patch: Mapping[Any, Any], state: PatchState, event: Event | None) -> d
         "confidence": patch["confidence"], "reviewer": event.reviewer if event else "",
         "time": event.time if event else "", "reason": reason,
     }  # fmt: skip
+
+
+def _lines(patch: Mapping[Any, Any], state: PatchState, event: Event | None) -> list[dict[str, object]]:
+    """What one patch changes: a cell, a weight or a row; both cells of a swap, unless a person gave another value."""
+    line = _line(patch, state, event)
+    if patch["action"] != Action.SWAP or state.kind is DecisionKind.EDIT:
+        return [line]
+    return [line, line | {"column": str(patch["partner"]), "old": patch["new"], "new": patch["old"]}]
 
 
 def _one_per_cell(lines: Sequence[dict[str, object]]) -> list[dict[str, object]]:

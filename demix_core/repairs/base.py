@@ -27,6 +27,7 @@ import pandas as pd
 from demix_core.registry import Family
 from demix_core.signals.cells import CellModel
 from demix_core.signals.oddities import Oddities
+from demix_core.signals.shortcuts import RuleGroup
 from demix_core.types import Action, ErrorType, Patch, Schema, Task
 
 
@@ -48,7 +49,8 @@ class Evidence:
     probabilities: float32 [N, 3] in the order of ErrorType. given: int64 [N] class ids, or float [N] targets.
     model, out_of_fold: float32 [N, K] class probabilities; regression: [N, 1] predictions in target units, with
     residual_scale their spread. wrong: float32 [N, F], P(cell wrong); cells, oddities: what is known of each cell.
-    against: int [N], index into rules or −1. target_text: class id or value -> text as in the file.
+    against: int [N], index into rules or −1; target_text: class id or value -> text as in the file; sides: int8 [N, R],
+    on which side of each rule a row is (see ShortcutSignals); groups: whom each rule splits the rows into.
     """
 
     frame: pd.DataFrame
@@ -64,6 +66,8 @@ class Evidence:
     against: np.ndarray
     rules: tuple[Rule, ...]
     target_text: Callable[[float], str]
+    sides: np.ndarray
+    groups: tuple[RuleGroup, ...]
 
     def cell(self, row: int, column: str) -> str:
         """The text of one cell; row: position in frame."""
@@ -84,7 +88,8 @@ class Proposal:
     """A patch before it has a number. certainty: in [0, 1], how sure the new value is, given that the row is wrong.
 
     alternatives: (text, probability or NaN) of other values, likeliest first; pattern: the same text for all cells of
-    one shared mistake, '' for none; unseen: whether a sure one may be accepted without looking.
+    one shared mistake, '' for none; unseen: whether a sure one may be accepted without looking; partner: the column
+    whose cell, `new`, changes places with this one, '' where nothing is swapped.
     """
 
     column: str | None
@@ -95,6 +100,7 @@ class Proposal:
     alternatives: tuple[tuple[str, float], ...] = ()
     pattern: str = ""
     unseen: bool = True
+    partner: str = ""
 
 
 @dataclass(frozen=True)
@@ -150,9 +156,11 @@ def suggest(evidence: Evidence, flags: np.ndarray) -> Suggestions:
             continue
         for p in answer:
             sure = round(float(evidence.probabilities[row, k]) * min(max(p.certainty, 0.0), 1.0), 6)
+            action = Action.SWAP if p.partner else proposers[kind].action
             patch = Patch(
-                len(patches), row_id, kind, proposers[kind].action, p.column, p.old, p.new, sure, p.reason,
+                len(patches), row_id, kind, action, p.column, p.old, p.new, sure, p.reason,
                 recommended=p.unseen and sure >= proposers[kind].margin, alternatives=p.alternatives, pattern=p.pattern,
+                partner=p.partner,
             )  # fmt: skip
             patches.append(patch)
     return Suggestions(tuple(patches), tuple(declined))

@@ -12,6 +12,7 @@ import numpy as np
 from demix_core.repairs.base import REPAIRS, Declined, Evidence, Proposal
 from demix_core.repairs.conditional import Guess, guess_cells
 from demix_core.repairs.patterns import CROWD, Fix, find_patterns
+from demix_core.repairs.swaps import Swap, find_swaps
 from demix_core.signals.cells import CellModel
 from demix_core.signals.oddities import Oddities
 from demix_core.types import Action, Column, ColumnKind, ErrorType
@@ -72,12 +73,28 @@ class Impute:
         expected = {at: guess.text for at, guess in guesses.items()}
         wrong = np.where(asked, evidence.wrong, 0)
         fixes = find_patterns(evidence.frame, evidence.schema, wrong, evidence.oddities, expected)
+        swaps = find_swaps(evidence.frame, evidence.schema, evidence.wrong, rows)
         for row, places in zip(rows, suspects, strict=True):
+            swap = swaps.get(int(row))
+            rest = [j for j in places if swap is None or j not in (swap.first, swap.second)]
             found = [
-                _proposal(evidence, int(row), j, fixes.get((int(row), j)), guesses.get((int(row), j))) for j in places
+                _proposal(evidence, int(row), j, fixes.get((int(row), j)), guesses.get((int(row), j))) for j in rest
             ]
-            offered = [p for p in found if p is not None]
+            offered = [swap_proposal(evidence, int(row), swap)] if swap is not None else []
+            offered += [p for p in found if p is not None]
             yield offered or Declined("The suspect cells have no likelier value to offer.")
+
+
+def swap_proposal(evidence: Evidence, row: int, swap: Swap) -> Proposal:
+    """Both cells, each into the other's column."""
+    first, second = (evidence.schema.features[j].name for j in (swap.first, swap.second))
+    old, new = evidence.cell(row, first), evidence.cell(row, second)
+    reason = (
+        f"{first} = {old or 'empty'} and {second} = {new or 'empty'} look as if they had changed places: swapped, both "
+        f"fit their columns and the rest of the row; the same in {swap.rows:,} rows."
+    )
+    pattern = f"{first} and {second} changed places"
+    return Proposal(first, old, new, swap.probability, reason, (), pattern, unseen=True, partner=second)
 
 
 def _proposal(evidence: Evidence, row: int, place: int, fix: Fix | None, guess: Guess | None) -> Proposal | None:
