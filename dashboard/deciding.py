@@ -7,15 +7,17 @@ all it needs first, and then writes and moves on in one go: an act either has no
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import streamlit as st
 
-from dashboard import components, review, services, texts
+from dashboard import address, components, review, services, texts
 from dashboard.review import Book
-from dashboard.state import STATES, State
+from dashboard.state import STATES, Filters, State
 from demix_core.types import DROP_VALUE, DecisionKind, Event
+from demix_core.views import View
 
 PAGE_ROWS = 200
 """Lines on a page of the queue: drawn at once, small to send."""
@@ -23,8 +25,70 @@ PAGE_ROWS = 200
 
 def queue_of(state: State, book: Book, codes: np.ndarray) -> np.ndarray:
     """Positions of the suggestions in the queue, in its order."""
-    found = review.passing(book, codes, state.filters, state.selection)
+    deciders = services.deciders(book.name) if state.filters.reviewers else None
+    found = review.passing(book, codes, state.filters, state.selection, deciders)
     return review.ordered(book, codes, found, state.sort, state.ascending)
+
+
+def show_view(state: State, view: View) -> None:
+    """Filters and order of a saved view."""
+    filters, sort, ascending = address.read_queue(view)
+    state.show_view(filters, sort, ascending)
+    state.settled = False
+
+
+def clear_filters(state: State) -> None:
+    """Everything open is shown again, in the same order."""
+    state.show_view(Filters(), state.sort, state.ascending)
+
+
+def filter_reviewers(state: State, names: tuple[str, ...]) -> None:
+    """Only what these have decided; open suggestions are nobody's, so the decided ones are shown."""
+    states = STATES[1:] if names and state.filters.states == Filters().states else state.filters.states
+    state.filter(reviewers=names, states=states)
+
+
+def settle(state: State, book: Book, panels: Sequence[str]) -> None:
+    """After an arrival by a link: what this run does not know is dropped, kept rows are selected again. Once."""
+    if state.settled:
+        return
+    f, names = state.filters, {c.name for c in book.schema.columns}
+    state.filters = replace(
+        f,
+        where=tuple(c for c in f.where if c.column in names),
+        columns=tuple(c for c in f.columns if c in set(book.patches["column"].dropna())),
+        classes=tuple(c for c in f.classes if c in book.schema.classes),
+    )
+    if state.sort not in review.SORTS:
+        state.sort, state.ascending = State.sort, State.ascending
+    state.colour = state.colour if state.colour in review.colour_choices(book.schema) else State.colour
+    state.panel = state.panel if state.panel in panels else State.panel
+    if state.patch is not None and state.patch in book.patch_at:
+        look_at_position(state, book, book.patch_at[state.patch])
+    else:
+        state.look_at(state.row if state.row in book.row_at else None, None)
+    if state.selection is None and state.selection_key:
+        _select_again(state, book)
+    state.settled = True
+
+
+def _select_again(state: State, book: Book) -> None:
+    key, page = state.selection_key, state.page
+    kept = services.kept_selection(book.name, key)
+    rows = None if kept is None else kept[np.isin(kept, book.row_ids)]
+    state.select_on_map(rows if rows is not None else np.array([], np.int64))
+    state.turn(page)
+    if state.selection is None:
+        state.say(texts.LINK_SELECTION_GONE)
+    else:
+        state.name_selection(key)
+
+
+def whereabouts(state: State) -> str:
+    """The address of the screen as it stands; selected rows are kept on disk first, so that a link can name them."""
+    if state.selection is not None and not state.selection_key:
+        state.name_selection(services.keep_selection(str(state.run), state.selection))
+    return address.query(state)
 
 
 def _open(state: State) -> tuple[Book, np.ndarray]:
@@ -156,6 +220,51 @@ def redo(state: State) -> None:
         look_at_position(state, book, here if target is None else target)
 
 
+def ask_note(state: State) -> None:
+    """Opens the field for a note on the suggestion in view."""
+    if state.patch is None:
+        state.say(texts.NOTHING_TO_NOTE)
+    else:
+        state.ask("note")
+
+
+def note(state: State, text: str) -> None:
+    """Keeps a remark on the suggestion in view; an empty one is none."""
+    state.ask("")
+    if state.patch is not None and text.strip():
+        services.note(str(state.run), state.patch, text.strip())
+        state.say(f"{texts.EVENT_WORDS['note']}: row {state.row}.")
+
+
+def jump(state: State, text: str) -> str:
+    """To the row of that number; what is wrong with the number, or ''."""
+    book = services.book(str(state.run))
+    digits = text.strip().replace(",", "")
+    if not digits.isdigit() or int(digits) not in book.row_at:
+        return texts.NO_SUCH_ROW.format(text=text.strip() or "(nothing)")
+    state.ask("")
+    look_at_row(state, int(digits))
+    _turn_to_it(state, book)
+    return ""
+
+
+def _turn_to_it(state: State, book: Book) -> None:
+    """The queue's page on which the suggestion in view stands, if it stands there."""
+    order = queue_of(state, book, services.codes(book.name))
+    at = np.flatnonzero(order == book.patch_at.get(-1 if state.patch is None else state.patch, -1))
+    if len(at):
+        state.turn(int(at[0]) // PAGE_ROWS + 1)
+
+
+def show_event(state: State, event: Event) -> None:
+    """Selects the rows of an event, so that the review shows them whatever was decided."""
+    book = services.book(str(state.run))
+    at = [book.patch_at[i] for i in event.patch_ids if i in book.patch_at]
+    state.show_view(Filters(states=STATES), state.sort, state.ascending)
+    state.select_on_map(np.unique(book.row_ids[book.patch_rows[at]]))
+    look_at_position(state, book, at[0] if at else None)
+
+
 def revert(state: State, seq: int) -> None:
     """Takes back one event of the history; later ones stand."""
     services.revert(str(state.run), seq)
@@ -173,6 +282,8 @@ ACTIONS: dict[str, Callable[[State], None]] = {
     "k": lambda state: move(state, -1),
     "undo": undo,
     "redo": redo,
+    "n": ask_note,
+    "g": lambda state: state.ask("jump"),
 }
 
 
@@ -213,3 +324,9 @@ def _queue_picked(state: State, news: dict[str, Any]) -> None:
 def is_decision(event: Event) -> bool:
     """Whether an event decides something (and may be taken back by hand)."""
     return event.kind not in (DecisionKind.REVERT, DecisionKind.NOTE)
+
+
+def field_wanted(state: State) -> str:
+    """Which field the keyboard should be in: 'edit 3', 'note 4', 'jump 5'; the number makes each wish a new one."""
+    what = "edit" if state.editing else state.asking
+    return f"{what} {state.edits}" if what else ""

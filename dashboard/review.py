@@ -16,6 +16,8 @@ import pandas as pd
 
 from dashboard import palette, texts
 from dashboard.state import STATES, Filters
+from demix_core.columns import to_numeric
+from demix_core.sift import uncertainty
 from demix_core.types import ColumnKind, DecisionKind, ErrorType, Schema
 from demix_core.words import change_words, column_words, shown
 
@@ -24,6 +26,7 @@ DECIDED_BIT, FILTERED_BIT, TYPE_BITS = 8, 16, (32, 64, 128)
 COLOUR_BY = ("Error type", "Confidence", "Label", "Decision")
 KIND_TO_STATE = {DecisionKind.ACCEPT: "accepted", DecisionKind.EDIT: "edited", DecisionKind.REJECT: "rejected"}
 SORT_COLUMNS = {"row": "row_id", "type": "error_type", "column": "column", "confidence": "confidence", "gain": "gain"}
+SORTS = (*SORT_COLUMNS, "state", "uncertainty")
 
 
 @dataclass(frozen=True)
@@ -83,9 +86,25 @@ class Book:
         return self.diagnosis[[t.probability_column for t in ErrorType]].to_numpy(float).max(1)
 
     @cached_property
+    def orders(self) -> dict[tuple[str, bool], np.ndarray]:
+        """Filled by `ordered`: {(by, ascending): all P positions in that order}, where decisions do not matter."""
+        return {}
+
+    @cached_property
+    def uncertainty(self) -> np.ndarray:
+        """float [P]: how much a verdict on each suggestion would tell, in bits."""
+        return uncertainty(self.patches["confidence"].to_numpy(float))
+
+    @cached_property
     def labels(self) -> pd.Series:
         """The given target of the N rows, as text."""
         return self.rows[self.schema.target].loc[self.row_ids].astype(str).reset_index(drop=True)
+
+    def reach(self, column: str) -> tuple[float, float]:
+        """The least and the largest number of a column of the N rows; (0, 0) when it holds none."""
+        numbers = to_numeric(self.rows[column].loc[self.row_ids])
+        known = numbers[np.isfinite(numbers)]
+        return (float(known.min()), float(known.max())) if len(known) else (0.0, 0.0)
 
     @cached_property
     def search_text(self) -> pd.Series:
@@ -121,6 +140,8 @@ def _row_mask(book: Book, filters: Filters) -> np.ndarray:
     keep = np.ones(len(book.diagnosis), bool)
     if filters.classes:
         keep &= book.labels.isin(filters.classes).to_numpy()
+    for condition in filters.where:
+        keep &= condition.holds(book.rows.loc[book.row_ids, [condition.column]])
     word = filters.search.strip().lower()
     if word.isdigit() and int(word) in book.row_at:
         keep &= (book.row_ids == int(word)) | book.search_text.str.contains(word, regex=False).to_numpy()
@@ -143,23 +164,49 @@ def in_rows(book: Book, row_ids: np.ndarray) -> np.ndarray:
     return np.isin(book.row_ids, row_ids)
 
 
-def passing(book: Book, codes: np.ndarray, filters: Filters, selection: np.ndarray | None) -> np.ndarray:
-    """Positions of the suggestions that pass the filters and lie in the selection, in table order."""
+def passing(
+    book: Book,
+    codes: np.ndarray,
+    filters: Filters,
+    selection: np.ndarray | None,
+    deciders: Mapping[int, str] | None = None,
+) -> np.ndarray:
+    """Positions of the suggestions that pass the filters and lie in the selection, in table order.
+
+    deciders: {patch id: who made its standing decision}, needed where the filters name reviewers.
+    """
     rows = _row_mask(book, filters)
     if selection is not None:
         rows &= in_rows(book, selection)
-    return np.flatnonzero(_patch_mask(book, codes, filters) & rows[book.patch_rows])
+    keep = _patch_mask(book, codes, filters) & rows[book.patch_rows]
+    if filters.reviewers:
+        theirs = [p for p, who in (deciders or {}).items() if who in filters.reviewers]
+        keep &= np.isin(book.patches["patch_id"].to_numpy(), theirs)
+    return np.flatnonzero(keep)
 
 
 def ordered(book: Book, codes: np.ndarray, positions: np.ndarray, by: str, ascending: bool) -> np.ndarray:
-    """The same positions sorted by a column of the queue; ties by confidence, then row."""
-    key = pd.Series(codes) if by == "state" else book.patches[SORT_COLUMNS[by]].reset_index(drop=True)
+    """The same positions sorted by one of SORTS; ties by confidence, then row."""
+    if by == "state":
+        whole = _sorted(book, pd.Series(codes), ascending)
+    else:
+        if (by, ascending) not in book.orders:
+            key = pd.Series(book.uncertainty) if by == "uncertainty" else book.patches[SORT_COLUMNS[by]]
+            book.orders[by, ascending] = _sorted(book, key.reset_index(drop=True), ascending)
+        whole = book.orders[by, ascending]
+    wanted = np.zeros(len(book.patches), bool)
+    wanted[positions] = True
+    return whole[wanted[whole]]
+
+
+def _sorted(book: Book, key: pd.Series, ascending: bool) -> np.ndarray:
+    """All P positions in that order."""
     if key.dtype == object or isinstance(key.dtype, pd.StringDtype):
         key = key.fillna("").astype(str)
     frame = pd.DataFrame(
         {"key": key, "p": -book.patches["confidence"].to_numpy(), "row": book.patches["row_id"].to_numpy()}
     )
-    return frame.iloc[positions].sort_values(["key", "p", "row"], ascending=[ascending, True, True]).index.to_numpy()
+    return frame.sort_values(["key", "p", "row"], ascending=[ascending, True, True]).index.to_numpy()
 
 
 def visible_rows(book: Book, codes: np.ndarray, filters: Filters) -> np.ndarray:

@@ -9,16 +9,22 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
+from demix_core.sift import Condition
 from demix_core.types import ErrorType
 
 KEY = "demix"
 ALL_TYPES = tuple(ErrorType)
 STATES = ("open", "accepted", "edited", "rejected")
+LARGEST_FIRST = ("confidence", "uncertainty", "gain")
+"""Orders of the queue that begin with the largest value."""
 
 
 @dataclass(frozen=True)
 class Filters:
-    """Which suggestions the queue shows. columns: only changes of these; classes: only these labels; empty: all."""
+    """Which suggestions the queue shows. columns: only changes of these; classes: only these labels; empty: all.
+
+    where: conditions on the row's cells, all must hold; reviewers: whose decision stands.
+    """
 
     types: tuple[ErrorType, ...] = ALL_TYPES
     states: tuple[str, ...] = ("open",)
@@ -26,11 +32,13 @@ class Filters:
     classes: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
     search: str = ""
+    where: tuple[Condition, ...] = ()
+    reviewers: tuple[str, ...] = ()
 
     @property
     def about_rows(self) -> bool:
-        """Whether clean rows are filtered as well (class and search speak of rows, the others of suggestions)."""
-        return bool(self.classes or self.search)
+        """Whether clean rows are filtered as well (class, cells and search speak of rows)."""
+        return bool(self.classes or self.search or self.where)
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,7 @@ class State:
     patch: int | None = None
     row: int | None = None
     selection: np.ndarray | None = None
+    selection_key: str = ""
     token: int = 1
     filters: Filters = field(default_factory=Filters)
     colour: str = "Error type"
@@ -64,6 +73,7 @@ class State:
     page: int = 1
     editing: bool = False
     edits: int = 0
+    asking: str = ""
     intro: bool = True
     webgl: bool = True
     fed: int = 0
@@ -73,6 +83,7 @@ class State:
     data: DataChoice = field(default_factory=DataChoice)
     message: str = ""
     watching: bool = False
+    settled: bool = False
     lock: Any = field(default_factory=threading.RLock, repr=False, compare=False)
     """Streamlit may start the next script while the last one is still ending: only one of them acts at a time."""
 
@@ -83,6 +94,7 @@ class State:
             return
         self.run = run
         self.patch = self.row = self.selection = None
+        self.selection_key, self.settled = "", False
         self.token += 1
         self.filters = Filters()
         self.colour, self.page, self.editing, self.message = "Error type", 1, False, ""
@@ -120,13 +132,18 @@ class State:
     def look_at(self, row: int | None, patch: int | None) -> None:
         """Another row (and the suggestion on it, if any) in the inspector."""
         if (row, patch) != (self.row, self.patch):
-            self.editing = False
+            self.editing, self.asking = False, ""
         self.row, self.patch = row, patch
 
     def select(self, row_ids: np.ndarray | None) -> None:
         """The lasso's rows; None or empty: no selection."""
         self.selection = None if row_ids is None or not len(row_ids) else row_ids
+        self.selection_key = ""
         self.page = 1
+
+    def name_selection(self, key: str) -> None:
+        """Under which key the run folder keeps the selected rows, for a link."""
+        self.selection_key = key
 
     def clear_selection(self) -> None:
         """No selection, and the map is told so."""
@@ -143,9 +160,13 @@ class State:
         self.filters = replace(self.filters, **changes)
         self.page = 1
 
+    def show_view(self, filters: Filters, sort: str, ascending: bool) -> None:
+        """Another view of the queue: filters and order together."""
+        self.filters, self.sort, self.ascending, self.page = filters, sort, ascending, 1
+
     def order(self, by: str) -> None:
         """Sorts the queue; the same column again turns it around."""
-        self.ascending = not self.ascending if by == self.sort else by not in ("confidence", "gain")
+        self.ascending = not self.ascending if by == self.sort else by not in LARGEST_FIRST
         self.sort, self.page = by, 1
 
     def turn(self, page: int) -> None:
@@ -156,6 +177,11 @@ class State:
         """Opens or closes the field for an own value."""
         self.editing = on and self.patch is not None
         self.edits += int(self.editing)
+
+    def ask(self, what: str) -> None:
+        """Opens the field for a 'note' or for a row to 'jump' to; '': closes it."""
+        self.asking = what
+        self.edits += int(bool(what))
 
     def say(self, message: str) -> None:
         """One line about what has just been done."""

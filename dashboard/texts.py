@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from demix_core.sift import Condition
 from demix_core.words import CLEAN_NAME, SEVERAL_NAME, TYPE_NAMES, WHAT_TYPES_MEAN, rows
 
 __all__ = ["CLEAN_NAME", "SEVERAL_NAME", "TYPE_NAMES", "WHAT_TYPES_MEAN", "rows"]
@@ -18,10 +19,40 @@ INTRO = (
 )
 
 KEYS_HELP = (
-    "**A** accept · **E** edit · **X** reject · **S** skip · **J / K** next / previous · **Z** undo · "
-    "**Shift+Z** or **Y** redo · "
-    "**Esc** clear the selection"
+    "**A** accept · **E** edit · **X** reject · **S** skip · **N** note · **J / K** next / previous · **Z** undo · "
+    "**Y** redo · **?** all keys"
 )
+SHEET = {
+    "title": "Keys",
+    "close": "Close (Esc)",
+    "lines": [
+        ("A", "accept the suggestion and go on"),
+        ("X", "reject it and go on"),
+        ("E", "edit: your own value; Enter saves it"),
+        ("S", "skip: it stays open"),
+        ("N", "note: a remark for the history; Enter saves it"),
+        ("J / ↓", "next suggestion of the queue"),
+        ("K / ↑", "previous one"),
+        ("G", "go to a row by its number"),
+        ("B", "decide together: what would change, then accept or reject all"),
+        ("Z", "undo, single or together"),
+        ("Y", "redo (also Shift+Z)"),
+        ("1 – 9", "evidence: cells, why and so on"),
+        ("slash", "search in the rows"),
+        ("Esc", "clear the selection on the map; close what is open"),
+        ("Shift + 1 – 9", "pages: Data, Diagnose, Review, Check, Export and so on"),
+        ("Tab", "to the next field or button; Enter presses it"),
+        ("?", "this sheet"),
+    ],
+}
+NOTHING_TO_NOTE = "Nothing is suggested for this row, so there is nothing to note on."
+NO_SUCH_ROW = "There is no row {text} among the training rows; row numbers count from 0 in your file."
+NOTE_HELP = "It is kept with the decisions, in the history and in the exported decisions; it changes nothing."
+HISTORY_WORDS = "Everything that was decided or noted, newest first. Any line can be taken back; later ones stand."
+HISTORY_EMPTY = (
+    "Nothing is decided yet. Go to the review and accept, edit or reject a suggestion: each becomes a line here."
+)
+HISTORY_NONE = "No line passes these filters; loosen them."
 
 ACTION_WORDS = {
     "relabel": "Change the label",
@@ -41,6 +72,16 @@ QUEUE_HINTS = {
 }
 ADVISED_HELP = "Sure enough to be accepted unseen; the others pay only with a look at each."
 PATTERN_HELP = "They share one mistake, as the suggestion in view says; all are mended in the same way."
+QUEUE_HELP = "The queue lists suggestions; the numbers here count those of the whole table, whatever is filtered."
+CONFIDENCE_HELP = "The chance that accepting a suggestion is right, as the classifier sees it."
+REVIEWER_HELP = "Whose decision stands; it shows decided suggestions, whatever 'Decision' said before."
+CELLS_HELP = "Only rows with certain values, or a number in a range, in a column; several conditions must all hold."
+VIEWS_HELP = "A set of filters with an order, kept in the run folder under a name, for you and for others."
+ORDER_HELP = (
+    "Surest: highest confidence. Most informative: where your word tells most, confidence nearest to a half. "
+    "Gain: what is expected to help the model most."
+)
+LINK_SELECTION_GONE = "The rows that this link had selected are not kept any more; the rest is as it was."
 CHECK_WORDS = "What your decisions do to the model: the same training, before and after, on rows it did not learn from."
 NOTHING_TO_CHECK = (
     "Accept some suggestions first; then the model is trained with and without them, and you see the difference."
@@ -158,6 +199,20 @@ def suggestions(n: int) -> str:
     return f"{n:,} suggestion{'' if n == 1 else 's'}"
 
 
+def more_filters(n: int) -> str:
+    """'More filters', 'More filters · 2'."""
+    return f"More filters · {n}" if n else "More filters"
+
+
+def condition(given: Condition) -> str:
+    """'age 17 – 30', 'age ≥ 17', 'sex: Male, Female'."""
+    if given.values:
+        return f"{given.column}: {', '.join(v or '(empty)' for v in given.values)}"
+    if given.low is not None and given.high is not None:
+        return f"{given.column} {given.low:g} – {given.high:g}"
+    return f"{given.column} ≥ {given.low:g}" if given.low is not None else f"{given.column} ≤ {given.high:g}"
+
+
 def bulk_label(verb: str, n_patches: int, n_rows: int, kinds: list[str]) -> str:
     """'Accept 214 label suggestions of 198 rows'."""
     kind = f"{kinds[0]} " if len(kinds) == 1 else ""
@@ -171,6 +226,20 @@ EVENT_WORDS = {
     "revert": "Took back",
     "note": "Note",
 }
+
+
+EVENT_BACK = {
+    "accept": "These suggestions are open again; later decisions stand",
+    "edit": "This suggestion is open again; later decisions stand",
+    "reject": "These suggestions are open again; later decisions stand",
+    "revert": "What was taken back stands again",
+    "note": "The note is struck out; it stays in the log",
+}
+
+
+def and_more(n: int) -> str:
+    """'and 1,276 more'."""
+    return f"and {n:,} more"
 
 
 def time_left(seconds: float | None) -> str:

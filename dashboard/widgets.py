@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from html import escape
 from typing import Any
 
 import numpy as np
 import streamlit as st
 
-from dashboard import components, deciding, palette, review, services, texts
+from dashboard import components, deciding, palette, review, services, sifting, texts
 from dashboard.palette import GLYPHS
 from dashboard.review import Book
-from dashboard.state import ALL_TYPES, STATES, Filters, State
-from demix_core.types import DROP_VALUE, ErrorType, Event
+from dashboard.state import STATES, State
+from demix_core.types import DROP_VALUE, DecisionKind, ErrorType, Event
 
 QUEUE_HEIGHT, HISTORY_LINES = 188, 100
+PREVIEW_LINES, PREVIEW_COLUMNS = 8, 6
 
 
 def dark() -> bool:
@@ -69,56 +72,6 @@ def run_picker(state: State, names: list[str]) -> None:
         st.rerun()
 
 
-def filter_form(state: State, book: Book) -> None:
-    """What the queue shows; in the sidebar."""
-    f = state.filters
-
-    def copy() -> None:
-        w = st.session_state
-        state.filter(
-            types=tuple(w.f_types) or ALL_TYPES,
-            states=tuple(w.f_states) or STATES,
-            least=w.f_least,
-            classes=tuple(w.f_classes),
-            columns=tuple(w.f_columns),
-            search=w.f_search,
-        )
-
-    with st.sidebar:
-        st.markdown("**Show in the queue**")
-        st.pills(
-            "Error type",
-            ALL_TYPES,
-            selection_mode="multi",
-            default=f.types,
-            key="f_types",
-            on_change=copy,
-            format_func=texts.TYPE_NAMES.__getitem__,
-        )
-        st.pills("Decision", STATES, selection_mode="multi", default=f.states, key="f_states", on_change=copy)
-        st.slider("Confidence at least", 0.0, 1.0, f.least, 0.01, key="f_least", on_change=copy)
-        st.text_input(
-            "Search in the rows", f.search, key="f_search", on_change=copy, placeholder="a value or a row number"
-        )
-        columns = sorted(set(book.patches["column"].dropna()))
-        st.multiselect(
-            "Column to change", columns, default=f.columns, key="f_columns", on_change=copy, placeholder="any"
-        )
-        labels = list(book.schema.classes)
-        st.multiselect(
-            "Label", labels, default=f.classes, key="f_classes", on_change=copy, placeholder="any", disabled=not labels
-        )
-        if f != Filters():
-            st.button("Clear filters", key="clear_filters", on_click=clear_filters, args=(state,), width="stretch")
-
-
-def clear_filters(state: State) -> None:
-    """Everything open is shown again."""
-    state.filters = Filters()
-    for key in ("f_types", "f_states", "f_least", "f_search", "f_columns", "f_classes"):
-        st.session_state.pop(key, None)
-
-
 # ---- top of the review -------------------------------------------------------------------------------------------
 
 
@@ -135,9 +88,10 @@ def progress_bar(codes: np.ndarray, message: str) -> None:
         f"{np.count_nonzero(codes == i):,} {s}" for i, s in enumerate(STATES) if i and np.any(codes == i)
     )
     decided = int(np.count_nonzero(codes))
+    left = f" · <b>{len(codes) - decided:,}</b> open"
     st.html(
         f'<div class="dx-bar" id="progress" data-decided="{decided}" data-total="{len(codes)}">'
-        f"<span><b>{decided:,}</b> of <b>{len(codes):,}</b> decided</span>"
+        f"<span><b>{decided:,}</b> of <b>{len(codes):,}</b> decided{left}</span>"
         f'<span class="track">{parts}</span><span class="dx-muted">{counts}</span>'
         f'<span class="dx-said" role="status">{escape(message)}</span></div>'
     )
@@ -184,11 +138,19 @@ def history(state: State, book: Book, events: list[Event], standing: set[int]) -
                 )
 
 
+def plain(text: str) -> str:
+    """A person's own words inside Markdown, taken as they are."""
+    return re.sub(r"([\\`*_{}\[\]<>#$~:|])", r"\\\1", text)
+
+
 def event_words(book: Book, event: Event) -> str:
     """'7. Accepted 214 suggestions (selection, confidence ≥ 0.80)', '8. Rejected row 12: age 3 → 31'."""
     what = f"{event.seq}. **{texts.EVENT_WORDS[event.kind]}** "
     if event.reverts is not None:
         return what + f"no. {event.reverts}"
+    if event.kind == DecisionKind.NOTE:
+        rows = sorted({int(book.patches["row_id"].iloc[book.patch_at[i]]) for i in event.patch_ids})
+        return what + f"on row {', '.join(map(str, rows))}: “{plain(event.reason)}”"
     if len(event.patch_ids) != 1:
         return what + texts.suggestions(len(event.patch_ids)) + (f" :gray[({event.query})]" if event.query else "")
     patch = book.patches.iloc[book.patch_at[event.patch_ids[0]]]
@@ -273,6 +235,7 @@ def bulk(state: State, book: Book, codes: np.ndarray, order: np.ndarray) -> None
         ids = [int(i) for i in book.patches["patch_id"].iloc[chosen]]
         where = "selection" if state.selection is not None else "queue"
         query = f"{where}, confidence ≥ {least:.2f}"
+        preview(book, chosen)
         for verb in ("accept", "reject"):
             st.button(
                 texts.bulk_label(verb.capitalize(), len(ids), n_rows, kinds),
@@ -284,6 +247,38 @@ def bulk(state: State, book: Book, codes: np.ndarray, order: np.ndarray) -> None
                 args=(state, verb, ids, query),
             )
         _shared_mistake(state, book, codes)
+
+
+def preview(book: Book, chosen: np.ndarray) -> None:
+    """What a bulk decision would change: counts and the first changes. chosen: positions, in the order of the queue."""
+    st.html(preview_counts(book, chosen) + preview_table(book, chosen))
+
+
+def preview_counts(book: Book, chosen: np.ndarray) -> str:
+    """'● Label error 12 · ■ Feature error 30' and 'age 12 · hours 9 · 3 others 9', as HTML."""
+    by_type = Counter(book.patch_types[chosen])
+    kinds = " · ".join(f"{type_name(t)} {by_type[t]:,}" for t in ErrorType if by_type[t])
+    part = book.patches.iloc[chosen]
+    names = (review.column_words(c, a) for c, a in zip(part["column"], part["action"], strict=True))
+    by_column = Counter(names).most_common()
+    shown = [f"{escape(name)} {n:,}" for name, n in by_column[:PREVIEW_COLUMNS]]
+    if len(by_column) > PREVIEW_COLUMNS:
+        rest = by_column[PREVIEW_COLUMNS:]
+        shown.append(f"{len(rest)} other{'' if len(rest) == 1 else 's'} {sum(n for _, n in rest):,}")
+    return f'<div class="dx-small" id="preview" data-n="{len(chosen)}">{kinds}<br>{" · ".join(shown)}</div>'
+
+
+def preview_table(book: Book, chosen: np.ndarray) -> str:
+    """The first changes as HTML, old to new."""
+    body = "".join(
+        f"<tr><td class='n'>{p.row_id}</td><td>{escape(review.column_words(p.column, p.action))}</td>"
+        f"<td><del>{escape(review.shown(p.old)) if p.action not in ('drop', 'reweight') else ''}</del> "
+        f"→ <ins>{escape(review.change_words(p.action, p.new))}</ins></td><td class='n'>{p.confidence:.2f}</td></tr>"
+        for p in book.patches.iloc[chosen[:PREVIEW_LINES]].itertuples()
+    )
+    more = len(chosen) - PREVIEW_LINES
+    rest = f'<div class="dx-small">{texts.and_more(more)}</div>' if more > 0 else ""
+    return f'<table class="dx preview"><tbody>{body}</tbody></table>{rest}'
 
 
 def _shared_mistake(state: State, book: Book, codes: np.ndarray) -> None:
@@ -303,10 +298,12 @@ def _shared_mistake(state: State, book: Book, codes: np.ndarray) -> None:
 
 def queue_head(state: State, book: Book, codes: np.ndarray, order: np.ndarray) -> None:
     """What the queue holds, its pages, and the bulk button."""
-    words, pages, many = st.columns([5, 3, 4], gap="small", vertical_alignment="center")
-    within = f"among {len(state.selection):,} selected rows" if state.selection is not None else "in the queue"
-    found = texts.suggestions(len(order))
-    words.html(f'<div class="dx-bar" id="queue_head" data-n="{len(order)}"><span><b>{found}</b> {within}</span></div>')
+    words, sort, pages, many = st.columns([3.6, 2.4, 3, 3.6], gap="small", vertical_alignment="center")
+    within = f"in {len(state.selection):,} selected rows" if state.selection is not None else "in the queue"
+    found = f"<b>{len(order):,}</b> of {texts.suggestions(len(book.patches))} {within}"
+    words.html(f'<div class="dx-bar" id="queue_head" data-n="{len(order)}"><span>{found}</span></div>')
+    with sort:
+        sifting.order_box(state)
     count = page_count(order)
     if count > 1:
         with pages:  # a key per page, so that J and K can turn it as well

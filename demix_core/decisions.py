@@ -191,6 +191,12 @@ def replay(events: Sequence[Event]) -> dict[int, PatchState]:
     return states
 
 
+def deciders(events: Sequence[Event]) -> dict[int, str]:
+    """Who made the standing decision of each patch that was decided."""
+    by = {e.seq: e.reviewer for e in events}
+    return {patch_id: by[state.seq] for patch_id, state in replay(events).items()}
+
+
 def _insert(connection: sa.Connection, row: dict[str, Any]) -> int:
     """The sequence number of the new event."""
     key = connection.execute(_EVENTS.insert().values(**row)).inserted_primary_key

@@ -31,6 +31,9 @@ _queue = st.components.v2.component(
 _keys = st.components.v2.component("demix_keys", js=_source("keys.js"), isolate_styles=False)
 
 
+_address = st.components.v2.component("demix_address", js=_source("address.js"), isolate_styles=False)
+
+
 def style_sheet() -> str:
     """The CSS of the whole dashboard, for st.html."""
     return f"<style>{_source('page.css')}</style>"
@@ -93,9 +96,16 @@ def queue(data: dict[str, Any]) -> None:
     _queue(key="queue", data=data, height=data["height"], on_picked_change=_nothing, on_sorted_change=_nothing)
 
 
-def keys(focus: str, nonce: str, heard: int) -> None:
-    """Listens to the keys of the review; focus: a new text puts the focus into the field of the edit.
+def address(query: str) -> None:
+    """Writes the screen's parameters into the browser's address line."""
+    _address(key="address", data=query, height=1)
 
+
+def keys(focus: str, nonce: str, heard: int, review: bool, sheet: dict[str, Any]) -> None:
+    """Listens to the keys; only the review acts upon the keys of decisions.
+
+    focus: 'edit', 'note' or 'jump' and a number; a new one puts the focus into that field. sheet: what `?` shows.
     nonce, heard: the last press acted upon; the component repeats what came after it until it is heard.
     """
-    _keys(key="keys", data={"focus": focus, "nonce": nonce, "heard": heard}, height=1, on_pressed_change=_nothing)
+    data = {"focus": focus, "nonce": nonce, "heard": heard, "review": review, "sheet": sheet}
+    _keys(key="keys", data=data, height=1, on_pressed_change=_nothing)

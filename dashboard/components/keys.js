@@ -1,8 +1,11 @@
-// Keys of the review: every press gets a sequence number and stays in a short queue, so that presses which arrive
-// while Python is busy are not lost. Silent while the person types in a field.
-// Also puts the focus into the field that an edit opens.
+// Keys of the whole dashboard. Presses that Python acts upon get a sequence number and stay in a queue until they are
+// heard, so that presses which arrive while Python is busy are not lost. What the browser can do alone (the sheet of
+// keys, panels, pages) is done here at once. Silent while the person types in a field; what is typed after a key that
+// opens a field, before the field is there, goes into it.
+// data: {review, focus, nonce, heard, sheet: {title, close, lines: [[keys, words]]}}. Out: pressed {nonce, queue, tries}.
 
-const WANTED = "aexsjkzy";
+const WANTED = "aexsjkzyng";
+const OPENING = "eng";                        // keys that open a field: edit, note, jump
 const shared = (window.demixKeys ||= { nonce: String(performance.timeOrigin + performance.now()), seq: 0, queue: [] });
 
 const typing = (event) => {
@@ -26,54 +29,191 @@ function name(event) {
   return key === "y" ? "redo" : key;
 }
 
+// ---- fields that a key opens ------------------------------------------------------------------------------------
+function put(field, text) {                    // as if typed: React hears only the native setter and an input event
+  const kind = field.tagName === "TEXTAREA" ? HTMLTextAreaElement : HTMLInputElement;
+  Object.getOwnPropertyDescriptor(kind.prototype, "value").set.call(field, text);
+  field.dispatchEvent(new Event("input", { bubbles: true }));
+}
+
+function collect(event) {                      // typed ahead of the field; true: taken
+  const ahead = shared.ahead;
+  if (!ahead || event.ctrlKey || event.metaKey || event.altKey) return false;
+  if (event.key === "Escape") shared.ahead = null;
+  else if (event.key === "Enter") ahead.enter = true;
+  else if (event.key === "Backspace") ahead.text = ahead.text.slice(0, -1);
+  else if (event.key.length === 1 && !ahead.enter) ahead.text += event.key;
+  event.preventDefault();
+  return true;
+}
+
+function flush(field) {
+  const ahead = shared.ahead;
+  shared.ahead = null;
+  if (!ahead) return;
+  if (ahead.text) put(field, ahead.text);
+  if (ahead.enter) setTimeout(() => field.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", code: "Enter", keyCode: 13, bubbles: true })), 60);
+}
+
 function focusField(wish) {
   if (!wish || shared.focused === wish) return;
   shared.focused = wish;
-  let frames = 90, found = null;
+  const box = `.st-key-${wish.split(" ")[0]}_box`;
+  let frames = 90, found = null, typed = false;
   const stop = () => { frames = 0; };
   const look = () => {                         // for a while, as Streamlit renders the field late and sets the caret itself
-    const field = document.querySelector(".st-key-edit_box input, .st-key-edit_box textarea");
+    const field = document.querySelector(`${box} input, ${box} textarea`);
     if (field && field !== found) {
       found = field;
       frames = Math.max(frames, 20);
+      if (shared.ahead) { typed = !!shared.ahead.text; field.focus(); flush(field); }
       for (const event of ["keydown", "pointerdown", "input"]) field.addEventListener(event, stop, { once: true });
     }
     if (field && frames > 0) {
       if (document.activeElement !== field) field.focus();
-      if (field.selectionEnd - field.selectionStart !== field.value.length) field.select();
+      if (!typed && field.selectionEnd - field.selectionStart !== field.value.length) field.select();
     }
     if (frames-- > 0) requestAnimationFrame(look);
+    else if (!found) shared.ahead = null;
   };
   look();
 }
 
-// Says the queue, and says it again until Python's answer shows that the last press was heard.
-function send() {
-  clearTimeout(shared.timer);
-  if (shared.heard >= shared.seq) return;
-  shared.tries = (shared.tries || 0) + 1;
-  shared.say("pressed", { nonce: shared.nonce, queue: shared.queue, tries: shared.tries });
-  shared.timer = setTimeout(send, 600);
+// ---- what the browser does alone --------------------------------------------------------------------------------
+const press = (selector) => { const found = document.querySelector(selector); found?.click(); return !!found; };
+
+function soon(selector, act) {                 // when it is there, for at most two seconds
+  const until = performance.now() + 2000;
+  const look = () => {
+    const found = document.querySelector(selector);
+    if (found) act(found);
+    else if (performance.now() < until) requestAnimationFrame(look);
+  };
+  look();
 }
 
-export default function ({ data, setStateValue }) {
+function leaveSearch(event) {                  // Enter or Esc in the search field: back to the keys
+  const field = event.composedPath()[0];
+  if (["Enter", "Escape"].includes(event.key) && field.closest?.(".st-key-f_search")) setTimeout(() => field.blur(), 0);
+}
+
+function alone(event, review) {
+  if (event.ctrlKey || event.metaKey || event.altKey) return false;
+  if (event.key === "?") return openSheet();
+  const digit = /^Digit([1-9])$/.exec(event.code);
+  if (digit && event.shiftKey && event.key !== digit[1]) {
+    const link = document.querySelectorAll("[data-testid=stSidebarNavLink]")[digit[1] - 1];
+    link?.click();
+    return !!link;
+  }
+  if (!review) return false;
+  if (/^[1-9]$/.test(event.key)) {
+    const panel = document.querySelectorAll(".st-key-w_panel button")[event.key - 1];
+    panel?.click();
+    return !!panel;
+  }
+  if (event.key === "/") {
+    const field = document.querySelector(".st-key-f_search input");
+    field?.focus();
+    field?.select();
+    return !!field;
+  }
+  if (event.key.toLowerCase() === "b" && press(".st-key-bulk button:not([disabled])")) {
+    soon(".st-key-bulk_accept button", (button) => button.focus());
+    return true;
+  }
+  return false;
+}
+
+function element(tag, parent, text, className) {
+  const node = document.createElement(tag);
+  if (text) node.textContent = text;
+  if (className) node.className = className;
+  parent.append(node);
+  return node;
+}
+
+function openSheet() {
+  const words = shared.sheet;
+  if (!words || shared.open) return true;
+  const back = document.activeElement;
+  const veil = (shared.open = element("div", shared.home, "", "demix-sheet"));
+  const card = element("div", veil);
+  card.setAttribute("role", "dialog");
+  card.setAttribute("aria-modal", "true");
+  card.setAttribute("aria-label", words.title);
+  card.tabIndex = -1;
+  element("h3", card, words.title);
+  const list = element("dl", card);
+  for (const [keys, meaning] of words.lines) {
+    const dt = element("dt", list);
+    keys.split(" ").forEach((key) => element(key === "/" || key === "–" ? "span" : "kbd", dt, key === "slash" ? "/" : key));
+    element("dd", list, meaning);
+  }
+  const close = element("button", card, words.close);
+  shared.closeSheet = () => {
+    shared.closeSheet = null;
+    setTimeout(() => { veil.remove(); shared.open = null; back?.focus?.(); }, 0);  // others must still see it at this press
+  };
+  close.addEventListener("click", shared.closeSheet);
+  veil.addEventListener("click", (event) => { if (event.target === veil) shared.closeSheet?.(); });
+  card.focus();
+  return true;
+}
+
+function inSheet(event) {
+  if (!shared.open) return false;
+  if (event.key === "Escape" || event.key === "?") { shared.closeSheet?.(); event.preventDefault(); }
+  if (event.key === "Tab") { shared.open.querySelector("button").focus(); event.preventDefault(); }
+  return true;
+}
+
+// ---- what Python is told ----------------------------------------------------------------------------------------
+// One message at a time: the next one waits for Python's answer, as each message makes Python begin its script anew. An
+// answer that does not come is asked for again, ever more patiently: a busy machine must get the time to finish.
+const FIRST_PATIENCE = 800, LONGEST_PATIENCE = 12000;
+
+function send() {
+  clearTimeout(shared.timer);
+  if (shared.heard >= shared.seq) { shared.sent = 0; return; }
+  const waiting = shared.sent > shared.heard && performance.now() < shared.until;
+  if (!waiting) {
+    shared.patience = shared.sent > shared.heard ? Math.min(2 * shared.patience, LONGEST_PATIENCE) : FIRST_PATIENCE;
+    shared.until = performance.now() + shared.patience;
+    shared.sent = shared.seq;
+    shared.tries = (shared.tries || 0) + 1;
+    shared.say("pressed", { nonce: shared.nonce, queue: shared.queue, tries: shared.tries });
+  }
+  shared.timer = setTimeout(send, Math.max(20, shared.until - performance.now()));
+}
+
+export default function ({ data, parentElement, setStateValue }) {
   shared.say = setStateValue;
+  shared.home = parentElement;
+  shared.sheet = data?.sheet;
   shared.heard = data && data.nonce === shared.nonce ? data.heard : 0;
+  shared.queue = shared.queue.filter(([seq]) => seq > shared.heard);
+  if (shared.ahead && shared.heard >= shared.ahead.seq && (!data.focus || data.focus === shared.focused)) shared.ahead = null;
   focusField(data && data.focus);
-  const press = (event) => {
-    if (typing(event) || dialogOpen() || event.repeat && !"jk".includes(event.key)) return;
-    const key = name(event);
+  if (shared.seq > shared.heard) send();
+  const pressed = (event) => {
+    leaveSearch(event);
+    if (inSheet(event) || typing(event) || collect(event) || dialogOpen()) return;
+    if (event.repeat && !["j", "k", "ArrowDown", "ArrowUp"].includes(event.key)) return;
+    if (alone(event, data?.review)) { event.preventDefault(); return; }
+    const key = data?.review ? name(event) : null;
     if (!key) return;
     event.preventDefault();
     shared.seq += 1;
-    shared.queue = [...shared.queue, [shared.seq, key]].slice(-200);
+    shared.queue = [...shared.queue, [shared.seq, key]];
+    if (OPENING.includes(key)) shared.ahead = { seq: shared.seq, text: "", enter: false };
     send();
   };
   if (shared.listener) window.removeEventListener("keydown", shared.listener);
-  shared.listener = press;
-  window.addEventListener("keydown", press);
+  shared.listener = pressed;
+  window.addEventListener("keydown", pressed);
   return () => {
-    window.removeEventListener("keydown", press);
-    if (shared.listener === press) shared.listener = null;
+    window.removeEventListener("keydown", pressed);
+    if (shared.listener === pressed) shared.listener = null;
   };
 }

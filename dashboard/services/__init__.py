@@ -14,8 +14,16 @@ from dashboard.services.checks import (
     recommended,
     stop_measuring,
 )
+from dashboard.services.desk import (
+    delete_view,
+    keep_selection,
+    kept_selection,
+    save_view,
+    saved_views,
+)
 from dashboard.services.exports import (
     changes,
+    decisions_file,
     export_command,
     export_file,
     export_names,
@@ -29,10 +37,12 @@ from dashboard.services.results import (
     any_decision,
     book,
     codes,
+    deciders,
     edit,
     events,
     explain,
     log,
+    note,
     projection,
     projection_facts,
     projections,
@@ -67,7 +77,12 @@ from dashboard.services.runs import (
     start_again,
     status,
 )
-from dashboard.services.tables import Preview, example_file, keep_upload, preview
+from dashboard.services.tables import (
+    Preview,
+    example_file,
+    keep_upload,
+    preview,
+)
 
 __all__ = [
     "Expected",
@@ -83,6 +98,9 @@ __all__ = [
     "cancel",
     "changes",
     "codes",
+    "deciders",
+    "decisions_file",
+    "delete_view",
     "draw_map",
     "edit",
     "events",
@@ -95,13 +113,16 @@ __all__ = [
     "first_run",
     "is_checked",
     "is_done",
+    "keep_selection",
     "keep_upload",
+    "kept_selection",
     "load_settings",
     "log",
     "measure",
     "measured",
     "measuring",
     "models",
+    "note",
     "of_type",
     "open_example",
     "options",
@@ -119,6 +140,8 @@ __all__ = [
     "run_names",
     "run_path",
     "runs_folder",
+    "save_view",
+    "saved_views",
     "settings",
     "stage_names",
     "stages",

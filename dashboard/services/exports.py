@@ -73,3 +73,11 @@ def report_file(name: str) -> bytes:
     from demix_core.handout.page import report_html
 
     return report_html(Run.open(run_path(name))).encode()
+
+
+def decisions_file(name: str) -> bytes:
+    """The whole log as decisions.jsonl, which `apply --decisions` replays."""
+    run = Run.open(run_path(name))
+    path = run.path / "export" / export_names(name)["decisions"]
+    log(name).export_jsonl(path, run.manifest().inputs["train"]["sha256"])
+    return path.read_bytes()

@@ -13,6 +13,7 @@ import streamlit as st
 from dashboard import review
 from dashboard.review import Book
 from dashboard.services.runs import is_done, run_path
+from demix_core import decisions
 from demix_core.decisions import DecisionLog, live
 from demix_core.errors import RunError
 from demix_core.store import Run
@@ -90,6 +91,11 @@ def codes(name: str) -> np.ndarray:
     return review.state_codes(book(name), log(name).replay())
 
 
+def deciders(name: str) -> dict[int, str]:
+    """Who made the standing decision of each decided suggestion."""
+    return decisions.deciders(log(name).events())
+
+
 def accept(name: str, patch_ids: Sequence[int], query: str = "") -> Event:
     """Accepts; returns when it is on disk."""
     return log(name).accept(list(patch_ids), REVIEWER, query=query)
@@ -103,6 +109,11 @@ def reject(name: str, patch_ids: Sequence[int], query: str = "") -> Event:
 def edit(name: str, patch_id: int, value: str) -> Event:
     """Takes the person's own value, or types.DROP_VALUE."""
     return log(name).edit(patch_id, value, REVIEWER)
+
+
+def note(name: str, patch_id: int, text: str) -> Event:
+    """A remark on a suggestion; decides nothing."""
+    return log(name).note([patch_id], REVIEWER, text)
 
 
 def undo(name: str) -> Event | None:

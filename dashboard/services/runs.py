@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 from dataclasses import Field, asdict, dataclass, fields, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,18 @@ RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}")
 
 def arguments() -> tuple[Path, Path | None]:
     """(workspace, run folder to open first or None) from the words after `--` on the command line."""
+    workspace, run = _parsed(tuple(sys.argv[1:]))
+    return workspace, run if run is not None and (run / "status.json").is_file() else None
+
+
+@lru_cache(maxsize=4)
+def _parsed(words: tuple[str, ...]) -> tuple[Path, Path | None]:
+    """Asked at every decision, so the same words are read once."""
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--workspace", type=Path, default=Path(".demix"))
     parser.add_argument("run", nargs="?", type=Path)
-    known, _ = parser.parse_known_args(sys.argv[1:])
-    first = known.run if known.run is not None and (known.run / "status.json").is_file() else None
-    return known.workspace, first
+    known, _ = parser.parse_known_args(list(words))
+    return known.workspace, known.run
 
 
 def runs_folder() -> Path:

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import components, deciding, inspector, mapping, services, texts, watching, widgets
+from dashboard import asking, components, deciding, inspector, mapping, services, sifting, texts, watching, widgets
 from dashboard.state import get
 
 state = get()
 if not services.is_done(state.run):
+    components.address(deciding.whereabouts(state))
     widgets.page_title("Review", texts.PROMISE)
     watching.instead(state.run, "Nothing to review yet")
     st.stop()
 run = str(state.run)
+deciding.settle(state, services.book(run), inspector.PANELS)
 deciding.hear(state)
 book, codes = services.book(run), services.codes(run)
 order = deciding.queue_of(state, book, codes)
 if state.row is None and len(order):
     deciding.look_at_position(state, book, int(order[0]))
 
-widgets.filter_form(state, book)
-components.keys(f"edit {state.edits}" if state.editing else "", state.key_nonce, state.key_seq)
+components.address(deciding.whereabouts(state))
+sifting.sidebar(state, book, codes)
+components.keys(deciding.field_wanted(state), state.key_nonce, state.key_seq, True, texts.SHEET)
+asking.dialog(state)
 with st.container(key="review_page", gap="small"):
     widgets.top_bar(state, book, codes)
     widgets.intro(state)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import pytest
 from playwright.sync_api import Browser, Page
@@ -31,13 +32,14 @@ from tests.dashboard.browser import (
 )  # fmt: skip
 
 pytestmark = pytest.mark.browser
+TYPED = 300
 
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("workspace")
-    for name in ("keys", "map", "fields", "screen"):
-        fake_run.make(folder / "runs" / name, n=1500)
+    for name in ("keys", "map", "fields", "screen", "links"):
+        fake_run.make(folder / "runs" / name, n=3000 if name == "keys" else 1500)
     return folder
 
 
@@ -144,13 +146,51 @@ def check_export(page: Page, run: Run, table: Path, tmp_path: Path) -> None:
     assert len(lines) == 1 + len(taken)
 
 
-def test_fast_presses_are_all_heard(browser: Browser, address: str, workspace: Path) -> None:
+def test_300_decisions_typed_ahead_are_all_heard_once_and_in_order(
+    browser: Browser, address: str, workspace: Path
+) -> None:
+    run = Run(workspace / "runs" / "keys")
+    patches = run.patches().sort_values(["confidence", "row_id"], ascending=[False, True], kind="stable")
+    assert len(patches) >= TYPED
     page = opened(browser, address, "keys")
-    for _ in range(10):
-        page.keyboard.press("a")
-    wait_decided(page, 10)
-    log = Run(workspace / "runs" / "keys").decisions().events()
-    assert len({e.patch_ids for e in log}) == 10
+    keys = ["aax"[i % 3] for i in range(TYPED)]
+    for key in keys:
+        page.keyboard.press(key)
+        page.wait_for_timeout(20)
+    wait_decided(page, TYPED)
+    events = run.decisions().events()
+    assert [e.patch_ids for e in events] == [(int(i),) for i in patches["patch_id"][:TYPED]]
+    words = {"a": DecisionKind.ACCEPT, "x": DecisionKind.REJECT}
+    assert [e.kind for e in events] == [words[key] for key in keys]
+    assert errors_of(page) == []
+    page.close()
+
+
+def test_the_sheet_of_keys_and_what_is_typed_ahead_of_a_field(browser: Browser, address: str, workspace: Path) -> None:
+    page = opened(browser, address, "fields")
+    ids = lasso(page, share=0.2)
+    page.get_by_text(f"in {len(ids):,} selected rows").wait_for()
+    page.keyboard.press("?")
+    page.get_by_role("dialog", name="Keys").wait_for()
+    page.keyboard.press("a")  # no decision behind the sheet
+    page.keyboard.press("Escape")
+    page.wait_for_selector(".demix-sheet", state="detached")
+    assert int(page.get_attribute(".demix-map", "data-selected") or 0) == len(ids), "Esc closed the sheet only"
+    _, patch = current(page)
+    page.keyboard.type("nask xaver", delay=20)  # the field is not there yet
+    page.keyboard.press("Enter")
+    page.get_by_text("Note: row").wait_for()
+    events = Run(workspace / "runs" / "fields").decisions().events()
+    assert [(e.kind, e.patch_ids, e.reason) for e in events] == [(DecisionKind.NOTE, (patch,), "ask xaver")]
+    page.keyboard.type("g17", delay=20)
+    page.keyboard.press("Enter")
+    page.wait_for_selector('#inspector[data-row="17"]', state="attached")
+    page.keyboard.press("Shift+Digit6")
+    page.wait_for_selector('#history[data-n="1"]')
+    page.get_by_text("ask xaver").wait_for()
+    page.locator(".st-key-take_back_1 button").click()
+    page.get_by_text("taken back").wait_for()
+    assert decided(page) == 0 and errors_of(page) == []
     page.close()
 
 
@@ -183,7 +223,8 @@ def test_keys_are_silent_in_a_field_and_an_edit_is_typed(browser: Browser, addre
     page.keyboard.type("77")  # the old text is selected, so this replaces it
     page.keyboard.press("Enter")
     wait_decided(page, 1)
-    assert [(e.kind, e.patch_ids, e.value) for e in run.decisions().events()] == [(DecisionKind.EDIT, (patch,), "77")]
+    edits = [e for e in run.decisions().events() if e.kind == DecisionKind.EDIT]
+    assert [(e.patch_ids, e.value) for e in edits] == [((patch,), "77")]
     assert errors_of(page) == []
     page.close()
 
@@ -456,3 +497,52 @@ def measured(page: Page) -> str:
     page.wait_for_selector(".st-key-measuring")
     page.wait_for_selector(".st-key-measured #metrics")
     return str(page.inner_text("#metrics"))
+
+
+def test_refresh_and_a_shared_link_come_back_to_the_same_place(browser: Browser, address: str) -> None:
+    page = opened(browser, address, "links")
+    page.locator(".st-key-f_states").get_by_role("button", name="accepted").click()
+    page.wait_for_url("**decision=open&decision=accepted**")
+    page.locator(".st-key-w_order input").click()
+    page.get_by_role("option", name="Most informative first").click()
+    page.wait_for_url("**sort=uncertainty**")
+    ids = lasso(page, share=0.35)
+    page.get_by_text(f"in {len(ids):,} selected rows").wait_for()
+    n = page.get_attribute("#queue_head", "data-n")
+    for done in (1, 2):
+        page.keyboard.press("a")
+        wait_decided(page, done)
+    page.keyboard.press("j")
+    page.locator(".st-key-w_colour input").click()
+    page.get_by_role("option", name="Colour by decision").click()
+    page.wait_for_url("**colour=Decision**")
+    link = page.url
+    row, patch = (int(parse_qs(link)[name][0]) for name in ("row", "patch"))
+    here = (row, patch)
+    page.reload()
+    same_place(page, here, n, ids, link)
+    other = new_page(browser)
+    other.goto(link)
+    same_place(other, here, n, ids, link)
+    other.get_by_role("link", name="Export").click()
+    other.get_by_text("What will change").wait_for()
+    other.wait_for_url("**/export?run=links&**")
+    other.go_back()
+    same_place(other, here, n, ids, link)
+    assert errors_of(page) == errors_of(other) == []
+    page.close()
+    other.close()
+
+
+def same_place(page: Page, here: tuple[int, int], n: str | None, ids: list[int], link: str) -> None:
+    """The row in view, the queue, the selection on the map and the address."""
+    wait_map(page)
+    page.wait_for_selector(f'#inspector[data-row="{here[0]}"][data-patch="{here[1]}"]', state="attached")
+    page.wait_for_selector(f'#queue_head[data-n="{n}"]', state="attached")
+    page.wait_for_selector(f'.demix-map[data-selected="{len(ids)}"]')
+    page.wait_for_selector(f'.demix-queue[data-current="{here[1]}"]')
+    page.wait_for_url(link)
+    assert decided(page) == 2
+    page.wait_for_function("window.demixMap.head.title === 'Decision'")
+    chosen = page.evaluate("Array.from(window.demixMap.ids).filter((_, i) => window.demixMap.chosen[i])")
+    assert chosen == ids

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import deciding, services
+from dashboard import deciding, services, widgets
 from dashboard.state import DataChoice
+from demix_core.decisions import DecisionLog
 from tests.dashboard import fake_run
 
-PAGES = ("data", "diagnose", "review", "check", "export")
+PAGES = ("data", "diagnose", "review", "check", "export", "history")
 Open = Callable[..., AppTest]
 
 
@@ -33,13 +36,13 @@ def test_an_empty_workspace_says_what_to_do(page: str, workspace: Path, open_app
 def test_a_finished_run_shows_on_every_page(page: str, run: Path, open_app: Open) -> None:
     app = open_app(page)
     assert app.sidebar.selectbox[0].value == "fake"
-    assert page == "data" or "dx-empty" not in html(app) or page in ("check", "export")
+    assert page == "data" or "dx-empty" not in html(app) or page in ("check", "export", "history")
 
 
 def test_the_first_screen_is_the_review_of_the_newest_run(run: Path, open_app: Open) -> None:
     app = open_app()
     assert 'id="progress" data-decided="0"' in html(app)
-    assert app.query_params["run"] == "fake"
+    assert app.session_state["demix"].run == "fake"
 
 
 def test_accept_moves_on_and_is_on_disk(run: Path, open_app: Open) -> None:
@@ -163,7 +166,7 @@ def test_the_shipped_example_is_copied_before_it_is_touched(
     before = {p: p.read_bytes() for p in shipped.rglob("*") if p.is_file()}
     monkeypatch.setattr("dashboard.services.runs.EXAMPLE", shipped.parent)
     app = open_app()
-    assert app.query_params["run"] == "example"
+    assert app.session_state["demix"].run == "example"
     app.button(key="accept").click().run()
     assert len(services.events("example")) == 1
     assert {p: p.read_bytes() for p in shipped.rglob("*") if p.is_file()} == before
@@ -320,3 +323,177 @@ def test_an_own_value_that_can_not_stand_is_refused_with_a_reason(run: Path, ope
     assert services.refused("fake", int(cell["patch_id"]), "") == "", "an empty cell is a missing value"
     label = patches[patches["error_type"] == "label_error"].iloc[0]
     assert "no known label" in services.refused("fake", int(label["patch_id"]), "rich")
+
+
+# ---- links and views ---------------------------------------------------------------------------------------------
+
+
+def arriving(**parameters: str | list[str]) -> AppTest:
+    """A fresh tab that opens a link."""
+    app = AppTest.from_file(str(Path(services.__file__).parents[1] / "app.py"), default_timeout=30)
+    for name, value in parameters.items():
+        app.query_params[name] = value
+    app.run()
+    assert not app.exception, app.exception
+    return app
+
+
+def test_a_link_opens_the_screen_of_another_tab(run: Path, open_app: Open) -> None:
+    app = open_app()
+    state, book = app.session_state["demix"], services.book("fake")
+    app.slider(key="f_least").set_value(0.6).run()
+    app.selectbox(key="w_order").set_value("Most informative first").run()
+    app.selectbox(key="f_where_column").set_value("age").run()
+    app.number_input(key="f_where_low_age").set_value(30.0).run()
+    state.select_on_map(book.row_ids[::2])
+    deciding.move(state, 1)
+    deciding.move(state, 1)
+    state.colour, state.panel = "Column: age", "Why"
+    link = parse_qs(deciding.whereabouts(state), keep_blank_values=True)
+    there = arriving(**link).session_state["demix"]
+    assert (there.filters, there.sort, there.row, there.patch) == (state.filters, "uncertainty", state.row, state.patch)
+    assert (there.colour, there.panel, there.selection.tolist()) == ("Column: age", "Why", book.row_ids[::2].tolist())
+
+
+def test_a_link_to_what_is_not_there_opens_the_rest(run: Path) -> None:
+    app = arriving(
+        run="fake", row="99999", patch="99999", page="7", colour="Column: gone", panel="Gone", map="gone",
+        column="gone", label="gone", where=['["gone", ["x"]]', '["sex", ["Male"]]'], sort="gone", selected="0123456789",
+    )  # fmt: skip
+    state = app.session_state["demix"]
+    assert [c.column for c in state.filters.where] == ["sex"] and not state.filters.columns + state.filters.classes
+    assert state.row in services.book("fake").row_at and state.sort == "confidence" and state.colour == "Error type"
+    assert "not kept any more" in html(app)
+
+
+def test_a_view_is_saved_chosen_and_deleted(run: Path, open_app: Open) -> None:
+    app = open_app()
+    app.slider(key="f_least").set_value(0.8).run()
+    app.text_input(key="f_view_name").set_value("sure ones")
+    app.button(key="view_save").click().run()
+    assert "&#x27;sure ones&#x27; is saved" in html(app) and app.selectbox(key="f_view").value == "sure ones"
+    app.button(key="clear_filters").click().run()
+    assert app.selectbox(key="f_view").value is None and app.slider(key="f_least").value == 0
+    app.selectbox(key="f_view").set_value("sure ones").run()
+    assert app.slider(key="f_least").value == 0.8, "the widgets show what the view says"
+    wanted = int((services.book("fake").patches["confidence"] >= 0.8).sum())
+    assert f'id="queue_head" data-n="{wanted}"' in html(app)
+    app.button(key="view_delete").click().run()
+    assert services.saved_views("fake") == {}
+
+
+def test_the_queue_is_filtered_by_who_decided(run: Path, open_app: Open) -> None:
+    ids = [int(i) for i in services.book("fake").patches["patch_id"][:5]]
+    services.log("fake").accept(ids[:2], "ann")
+    services.log("fake").reject(ids[1:5], "bob")
+    app = open_app()
+    app.multiselect(key="f_reviewers").set_value(["bob"]).run()
+    assert 'id="queue_head" data-n="4"' in html(app)
+    app.multiselect(key="f_reviewers").set_value(["ann"]).run()
+    assert 'id="queue_head" data-n="1"' in html(app)
+
+
+def test_conditions_on_cells_are_set_and_taken_away(run: Path, open_app: Open) -> None:
+    app = open_app()
+    book = services.book("fake")
+    app.selectbox(key="f_where_column").set_value("sex").run()
+    app.multiselect(key="f_where_values_sex").set_value(["Male"]).run()
+    men = int((book.rows.loc[book.patches["row_id"], "sex"] == "Male").sum())
+    assert f'id="queue_head" data-n="{men}"' in html(app)
+    app.multiselect(key="f_where_values_sex").set_value([]).run()
+    assert f'id="queue_head" data-n="{len(book.patches)}"' in html(app)
+
+
+def test_another_run_starts_with_its_own_widgets(run: Path, open_app: Open) -> None:
+    fake_run.make(run.parent / "other", n=200)
+    app = open_app()
+    app.slider(key="f_least").set_value(0.8).run()
+    app.sidebar.selectbox[0].set_value("other" if app.session_state["demix"].run == "fake" else "fake").run()
+    assert app.slider(key="f_least").value == 0 and app.session_state["demix"].filters.least == 0
+
+
+# ---- notes, jumps, history ---------------------------------------------------------------------------------------
+
+
+def field(app: AppTest, label: str) -> Any:
+    return next(t for t in app.text_input if t.label == label)
+
+
+def test_a_note_is_kept_and_shown_in_the_history(run: Path, open_app: Open) -> None:
+    app = open_app()
+    state = app.session_state["demix"]
+    deciding.ACTIONS["n"](state)
+    app.run()
+    field(app, "What should be remembered?").set_value("ask *them*")
+    app.button(key="note_save").click().run()
+    assert [(e.kind, e.reason) for e in services.events("fake")] == [("note", "ask *them*")]
+    assert state.asking == "" and not services.codes("fake").any()
+    app.switch_page("views/history.py").run()
+    assert any(f"on row {state.row}" in m.value and r"ask \*them\*" in m.value for m in app.markdown)
+
+
+def test_a_jump_finds_its_row_or_says_that_there_is_none(run: Path, open_app: Open) -> None:
+    app = open_app()
+    state = app.session_state["demix"]
+    deciding.ACTIONS["g"](state)
+    app.run()
+    field(app, "Row number").set_value("12345")
+    app.button(key="jump_go").click().run()
+    assert "no row 12345" in app.error[0].value and state.asking == "jump"
+    field(app, "Row number").set_value("17")
+    app.button(key="jump_go").click().run()
+    assert state.row == 17 and state.asking == ""
+
+
+def test_nothing_is_noted_on_a_row_without_a_suggestion(run: Path, open_app: Open) -> None:
+    app = open_app()
+    state = app.session_state["demix"]
+    state.look_at(state.row, None)
+    deciding.ACTIONS["n"](state)
+    assert state.asking == "" and "nothing to note" in state.message
+
+
+def test_the_history_is_filtered_and_takes_any_line_back(run: Path, open_app: Open) -> None:
+    patches = services.book("fake").patches
+    log = services.log("fake")
+    labels = [int(i) for i in patches.loc[patches["error_type"] == "label_error", "patch_id"][:4]]
+    cells = [int(i) for i in patches.loc[patches["error_type"] == "feature_error", "patch_id"][:2]]
+    log.accept(labels, "ann", query="all labels")
+    log.reject(cells, "bob")
+    log.undo("bob")
+    app = open_app("history")
+    assert 'id="history" data-n="3"' in html(app)
+    app.multiselect(key="h_who").set_value(["ann"]).run()
+    assert 'id="history" data-n="1"' in html(app)
+    app.button(key="take_back_1").click().run()
+    assert services.log("fake").replay() == {}
+    app.multiselect(key="h_who").set_value([]).run()
+    assert app.button(key="take_back_1").disabled and not app.button(key="take_back_3").disabled
+    app.button(key="take_back_3").click().run()  # the undo itself: what it took back stands again
+    assert set(services.log("fake").replay()) == set(cells)
+    app.button(key="show_1").click().run()
+    shown = app.session_state["demix"].selection
+    assert sorted(shown) == sorted(patches.set_index("patch_id").loc[labels, "row_id"].unique())
+
+
+def test_the_log_leaves_as_a_file_that_replays(run: Path, tmp_path: Path) -> None:
+    services.accept("fake", [0, 1])
+    path = tmp_path / "d.jsonl"
+    path.write_bytes(services.decisions_file("fake"))
+    other = DecisionLog(tmp_path / "other.sqlite")
+    digest = json.loads((run / "manifest.json").read_text())["inputs"]["train"]["sha256"]
+    assert other.import_jsonl(path, digest) == 1 and set(other.replay()) == {0, 1}
+    other.close()
+
+
+def test_bulk_shows_what_would_change_before_the_press(run: Path, open_app: Open) -> None:
+    app = open_app()
+    app.toggle(key="w_bulk_advised").set_value(False).run()
+    patches = services.book("fake").patches
+    shown = html(app)
+    assert f'id="preview" data-n="{len(patches)}"' in shown
+    for column, n in patches["column"].value_counts().head(3).items():
+        assert f"{column} {n}" in shown
+    first = patches.sort_values(["confidence", "row_id"], ascending=[False, True]).iloc[0]
+    assert shown.count("→ <ins>") >= widgets.PREVIEW_LINES and f"<td class='n'>{first['row_id']}</td>" in shown
+    assert f"and {len(patches) - widgets.PREVIEW_LINES:,} more" in shown

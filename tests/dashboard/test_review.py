@@ -14,6 +14,7 @@ from dashboard import cards, components, inspector, palette, review
 from dashboard.review import Book
 from dashboard.state import STATES, Filters
 from demix_core.decisions import PatchState
+from demix_core.sift import Condition
 from demix_core.store import Run
 from demix_core.types import Column, ColumnKind, DecisionKind, ErrorType, Schema
 from tests.dashboard import fake_run
@@ -56,7 +57,18 @@ FILTERS = [
     Filters(columns=("hours",), states=STATES),
     Filters(search="masters"),
     Filters(search="7"),
+    Filters(where=(Condition("age", (), 30, 45), Condition("sex", ("Male",)))),
+    Filters(where=(Condition("hours", (), None, 41.5),), states=STATES),
+    Filters(reviewers=("ann",), states=STATES),
 ]
+
+
+def met(row: pd.Series, condition: Condition) -> bool:
+    """The slow twin of Condition.holds for one row."""
+    if condition.values:
+        return str(row[condition.column]) in condition.values
+    number = float(row[condition.column])
+    return (condition.low is None or number >= condition.low) and (condition.high is None or number <= condition.high)
 
 
 @pytest.mark.parametrize("filters", FILTERS, ids=str)
@@ -65,6 +77,7 @@ def test_the_queue_is_what_a_loop_would_find(
     book: Book, codes: np.ndarray, filters: Filters, chosen: np.ndarray | None
 ) -> None:
     found = []
+    deciders = {int(p): ("ann", "bob")[int(p) % 2] for p in book.patches["patch_id"][codes > 0]}
     for i, patch in enumerate(book.patches.to_dict("records")):
         cells = [str(v) for v in book.rows.loc[patch["row_id"]]]
         line = "\x1f".join(cells).lower()
@@ -76,12 +89,14 @@ def test_the_queue_is_what_a_loop_would_find(
             and (not filters.classes or book.rows.at[patch["row_id"], fake_run.TARGET] in filters.classes)
             and (not filters.search or filters.search in line or str(patch["row_id"]) == filters.search)
             and (chosen is None or patch["row_id"] in chosen)
+            and all(met(book.rows.loc[patch["row_id"]], c) for c in filters.where)
+            and (not filters.reviewers or deciders.get(patch["patch_id"]) in filters.reviewers)
         ):
             found.append(i)
-    assert review.passing(book, codes, filters, chosen).tolist() == found
+    assert review.passing(book, codes, filters, chosen, deciders).tolist() == found
 
 
-@pytest.mark.parametrize("by", ["row", "type", "column", "confidence", "gain", "state"])
+@pytest.mark.parametrize("by", review.SORTS)
 @pytest.mark.parametrize("ascending", [True, False])
 def test_sorting_keeps_every_position_once(book: Book, codes: np.ndarray, by: str, ascending: bool) -> None:
     positions = np.arange(0, len(book.patches), 2)
@@ -90,6 +105,9 @@ def test_sorting_keeps_every_position_once(book: Book, codes: np.ndarray, by: st
     if by == "confidence":
         values = book.patches["confidence"].to_numpy()[order]
         assert (np.diff(values) * (1 if ascending else -1) >= 0).all()
+    if by == "uncertainty":
+        doubt = -np.abs(book.patches["confidence"].to_numpy()[order] - 0.5)
+        assert (np.diff(doubt) * (1 if ascending else -1) >= -1e-12).all(), "nearest to a half is most uncertain"
 
 
 def test_lines_speak_of_their_own_row(book: Book, codes: np.ndarray) -> None:
