@@ -68,7 +68,7 @@ def of_screen(state: State) -> Parameters:
     for name, value, usual in (
         ("page", state.page, plain.page), ("row", state.row, None), ("patch", state.patch, None),
         ("colour", state.colour, plain.colour), ("map", state.projection, plain.projection),
-        ("panel", state.panel, plain.panel), ("selected", state.selection_key, ""),
+        ("panel", state.panel, plain.panel), ("selected", state.selection_key, ""), ("blind", int(state.blind), 0),
     ):  # fmt: skip
         if value != usual:
             found[name] = [str(value)]
@@ -90,6 +90,7 @@ def restore(state: State, given: Mapping[str, Sequence[str]]) -> None:
     state.projection = _text(given, "map") or state.projection
     state.panel = _text(given, "panel") or state.panel
     state.selection_key = _text(given, "selected")
+    state.go_blind(_text(given, "blind") == "1")
 
 
 def _text(given: Mapping[str, Sequence[str]], name: str) -> str:

@@ -11,12 +11,12 @@ if str(ROOT) not in sys.path:  # `streamlit run` puts only this file's folder on
 
 import streamlit as st  # noqa: E402  (the path comes first)
 
-from dashboard import address, components, deciding, services, texts, widgets  # noqa: E402
+from dashboard import address, components, deciding, services, texts, together, widgets  # noqa: E402
 from dashboard.state import get  # noqa: E402
 from demix_core.errors import DemixError  # noqa: E402
 
 LOGO = str(Path(__file__).parent / "components" / "logo.svg")
-CLOSER: dict[str, str] = {"history": "history"}  # pages beside the five steps, with their icons
+CLOSER = {"history": "history", "team": "group"}  # pages beside the five steps, with their icons
 
 
 def steps() -> list[st.Page]:
@@ -57,6 +57,9 @@ try:
         address.restore(get(), {name: st.query_params.get_all(name) for name in st.query_params})
     page = st.navigation({"": steps(), "Look closer": closer()} if CLOSER else steps())
     widgets.run_picker(get(), services.run_names())
+    together.reviewer_field(get())
+    if services.is_done(get().run):
+        together.follow(get())
     if page.url_path:  # the review is the default page: it says its address itself, when it has heard the keys
         components.address(deciding.whereabouts(get()))
         components.keys("", get().key_nonce, get().key_seq, False, texts.SHEET)

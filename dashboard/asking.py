@@ -24,6 +24,8 @@ def _note(state: State) -> None:
     if saved:
         deciding.note(state, str(text))
         st.rerun()
+    if state.blind:
+        return
     mine = {int(i) for i in book.patches.loc[book.patches["row_id"] == state.row, "patch_id"]}
     found = [event for event in services.events(book.name) if mine & set(event.patch_ids)]
     if found:

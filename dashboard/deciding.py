@@ -23,10 +23,31 @@ PAGE_ROWS = 200
 """Lines on a page of the queue: drawn at once, small to send."""
 
 
+def codes_of(state: State) -> np.ndarray:
+    """uint8 [P]: what stands decided; in a blind second review only what this person has said in it."""
+    run = str(state.run)
+    return services.blind_codes(run, state.reviewer) if state.blind else services.codes(run)
+
+
+def to_judge(state: State, book: Book) -> np.ndarray:
+    """Positions of the suggestions that the blind second review puts before this person."""
+    ids = services.assigned(str(state.run), state.reviewer)
+    return np.array([book.patch_at[i] for i in ids if i in book.patch_at], dtype=np.int64)
+
+
+def may_decide(state: State) -> bool:
+    """Whether the suggestion in view is this person's to decide; in a blind review only the drawn ones are."""
+    if state.patch is None:
+        return False
+    return not state.blind or state.patch in services.assigned(str(state.run), state.reviewer)
+
+
 def queue_of(state: State, book: Book, codes: np.ndarray) -> np.ndarray:
     """Positions of the suggestions in the queue, in its order."""
     deciders = services.deciders(book.name) if state.filters.reviewers else None
     found = review.passing(book, codes, state.filters, state.selection, deciders)
+    if state.blind:
+        found = np.intersect1d(found, to_judge(state, book))
     return review.ordered(book, codes, found, state.sort, state.ascending)
 
 
@@ -92,7 +113,7 @@ def whereabouts(state: State) -> str:
 
 
 def _open(state: State) -> tuple[Book, np.ndarray]:
-    return services.book(str(state.run)), services.codes(str(state.run))
+    return services.book(str(state.run)), codes_of(state)
 
 
 # ---- moving ------------------------------------------------------------------------------------------------------
@@ -111,11 +132,23 @@ def look_at_row(state: State, row_id: int) -> None:
     """Brings a row into view, with its first open suggestion if it has one."""
     book, codes = _open(state)
     mine = np.flatnonzero(book.patches["row_id"].to_numpy() == row_id)
+    drawn = np.intersect1d(mine, to_judge(state, book)) if state.blind else mine
+    mine = drawn if len(drawn) else mine
     if not len(mine):
         state.look_at(row_id, None)
         return
     still_open = mine[codes[mine] == 0]
     look_at_position(state, book, int((still_open if len(still_open) else mine)[0]))
+
+
+def order_with(state: State, book: Book, codes: np.ndarray, here: int) -> np.ndarray:
+    """The queue, with the suggestion in view at its old place where somebody else has just decided it."""
+    order = queue_of(state, book, codes)
+    if here < 0 or here in order:
+        return order
+    as_seen = codes.copy()
+    as_seen[here] = 0
+    return queue_of(state, book, as_seen)
 
 
 def following(order: np.ndarray, here: int, alive: np.ndarray) -> int | None:
@@ -136,10 +169,11 @@ def following(order: np.ndarray, here: int, alive: np.ndarray) -> int | None:
 def move(state: State, step: int) -> None:
     """To the next (1) or the previous (-1) suggestion of the queue; stays at its ends."""
     book, codes = _open(state)
-    order = queue_of(state, book, codes)
+    here = book.patch_at.get(state.patch if state.patch is not None else -1, -1)
+    order = order_with(state, book, codes, here)
     if not len(order):
         return
-    at = np.flatnonzero(order == book.patch_at.get(state.patch if state.patch is not None else -1, -1))
+    at = np.flatnonzero(order == here)
     target = min(max(int(at[0]) + step if len(at) else 0, 0), len(order) - 1)
     look_at_position(state, book, int(order[target]))
     state.turn(target // PAGE_ROWS + 1)
@@ -148,37 +182,59 @@ def move(state: State, step: int) -> None:
 # ---- deciding ----------------------------------------------------------------------------------------------------
 
 
-def _decide(state: State, write: Callable[[str, int], Event], becomes: str) -> None:
+def _decide(state: State, kind: DecisionKind, value: str | None = None) -> None:
     """Where to go is found first, so that nothing can come between the decision on disk and the next row in view."""
     if state.patch is None:
         return
+    if not may_decide(state):
+        state.say(texts.NOT_DRAWN)
+        return
     book, codes = _open(state)
-    here, order = book.patch_at[state.patch], queue_of(state, book, codes)
+    log, here = services.log(str(state.run)), book.patch_at[state.patch]
+    order = order_with(state, book, codes, here)
     after = codes.copy()
-    after[here] = STATES.index(becomes)
+    after[here] = STATES.index(review.KIND_TO_STATE[kind])
     alive = queue_of(state, book, after)
     target, row = following(order, here, alive), state.row
     at = np.flatnonzero(alive == target)
-    event = write(str(state.run), state.patch)
+    event = _write(state, kind, state.patch, value)
+    before = None if state.blind else services.decided_by(log, state.patch, event.seq)
     look_at_position(state, book, target if target is not None else here)
     state.turn(int(at[0]) // PAGE_ROWS + 1 if len(at) else 1)
     state.edit(False)
-    state.say(f"{texts.EVENT_WORDS[event.kind]}: row {row}.")
+    state.say(f"{texts.EVENT_WORDS[event.kind]}: row {row}.{_in_place_of(state, before)}")
+
+
+def _write(state: State, kind: DecisionKind, patch: int, value: str | None) -> Event:
+    """The decision, or the second opinion, on disk."""
+    run, who = str(state.run), state.reviewer
+    if state.blind:
+        return services.opine(run, kind, patch, who, value)
+    if kind is DecisionKind.EDIT:
+        return services.edit(run, patch, str(value), who)
+    return (services.accept if kind is DecisionKind.ACCEPT else services.reject)(run, [patch], who=who)
+
+
+def _in_place_of(state: State, before: Event | None) -> str:
+    """Whose decision has just been replaced, where it was somebody else's."""
+    if before is None or before.reviewer == state.reviewer:
+        return ""
+    return " " + texts.IN_PLACE_OF.format(who=before.reviewer, what=texts.EVENT_WORDS[before.kind].lower())
 
 
 def accept(state: State) -> None:
     """Accepts the suggestion in view."""
-    _decide(state, lambda run, patch: services.accept(run, [patch]), "accepted")
+    _decide(state, DecisionKind.ACCEPT)
 
 
 def reject(state: State) -> None:
     """Rejects the suggestion in view."""
-    _decide(state, lambda run, patch: services.reject(run, [patch]), "rejected")
+    _decide(state, DecisionKind.REJECT)
 
 
 def save_edit(state: State, value: str) -> None:
     """Takes the person's own value for the suggestion in view."""
-    _decide(state, lambda run, patch: services.edit(run, patch, value), "edited")
+    _decide(state, DecisionKind.EDIT, value)
 
 
 def drop_row(state: State) -> None:
@@ -187,10 +243,12 @@ def drop_row(state: State) -> None:
 
 
 def decide_many(state: State, verb: str, patch_ids: Sequence[int], query: str) -> None:
-    """Accepts or rejects many at once, as one event."""
-    act = services.accept if verb == "accept" else services.reject
-    event = act(str(state.run), patch_ids, query)
-    state.say(f"{texts.EVENT_WORDS[event.kind]} {texts.suggestions(len(patch_ids))}; Z takes it back.")
+    """Accepts or rejects many at once, as one event; what others have decided since the screen was drawn is left."""
+    event = services.together(str(state.run), verb, patch_ids, query, state.drawn, state.reviewer)
+    done = 0 if event is None else len(event.patch_ids)
+    left = texts.LEFT_TO_OTHERS.format(n=texts.suggestions(len(patch_ids) - done)) if done < len(patch_ids) else ""
+    said = f"{texts.EVENT_WORDS[event.kind]} {texts.suggestions(done)}; Z takes it back." if event else ""
+    state.say(f"{said} {left}".strip())
     book, codes = _open(state)
     order = queue_of(state, book, codes)
     if state.patch is None or book.patch_at[state.patch] not in order:
@@ -198,25 +256,25 @@ def decide_many(state: State, verb: str, patch_ids: Sequence[int], query: str) -
 
 
 def undo(state: State) -> None:
-    """Takes the newest decision back, single or bulk, and shows a single one."""
+    """Takes this person's newest decision back, single or bulk, and shows a single one."""
     book = services.book(str(state.run))
-    event = services.undo(str(state.run))
+    event = services.undo(str(state.run), state.reviewer, state.blind)
     state.edit(False)
-    state.say("Nothing to undo." if event is None else f"Took back {texts.suggestions(len(event.patch_ids))}.")
+    state.say(texts.NOTHING_TO_UNDO if event is None else f"Took back {texts.suggestions(len(event.patch_ids))}.")
     if event is not None and len(event.patch_ids) == 1:
         look_at_position(state, book, book.patch_at[event.patch_ids[0]])
 
 
 def redo(state: State) -> None:
-    """Does the newest undone decision again, and goes on as that decision did."""
+    """Does this person's newest undone decision again, and goes on as that decision did."""
     book, codes = _open(state)
-    log, order = services.log(str(state.run)), queue_of(state, book, codes)
-    event = services.redo(str(state.run))
+    order = queue_of(state, book, codes)
+    event = services.redo(str(state.run), state.reviewer, state.blind)
     state.edit(False)
-    state.say("Nothing to redo." if event is None else f"Did again {texts.suggestions(len(event.patch_ids))}.")
+    state.say(texts.NOTHING_TO_REDO if event is None else f"Did again {texts.suggestions(len(event.patch_ids))}.")
     if event is not None and len(event.patch_ids) == 1:
         here = book.patch_at[event.patch_ids[0]]
-        target = following(order, here, queue_of(state, book, review.state_codes(book, log.replay())))
+        target = following(order, here, queue_of(state, book, codes_of(state)))
         look_at_position(state, book, here if target is None else target)
 
 
@@ -232,7 +290,7 @@ def note(state: State, text: str) -> None:
     """Keeps a remark on the suggestion in view; an empty one is none."""
     state.ask("")
     if state.patch is not None and text.strip():
-        services.note(str(state.run), state.patch, text.strip())
+        services.note(str(state.run), state.patch, text.strip(), state.reviewer)
         state.say(f"{texts.EVENT_WORDS['note']}: row {state.row}.")
 
 
@@ -250,7 +308,7 @@ def jump(state: State, text: str) -> str:
 
 def _turn_to_it(state: State, book: Book) -> None:
     """The queue's page on which the suggestion in view stands, if it stands there."""
-    order = queue_of(state, book, services.codes(book.name))
+    order = queue_of(state, book, codes_of(state))
     at = np.flatnonzero(order == book.patch_at.get(-1 if state.patch is None else state.patch, -1))
     if len(at):
         state.turn(int(at[0]) // PAGE_ROWS + 1)
@@ -259,6 +317,7 @@ def _turn_to_it(state: State, book: Book) -> None:
 def show_event(state: State, event: Event) -> None:
     """Selects the rows of an event, so that the review shows them whatever was decided."""
     book = services.book(str(state.run))
+    state.go_blind(False)
     at = [book.patch_at[i] for i in event.patch_ids if i in book.patch_at]
     state.show_view(Filters(states=STATES), state.sort, state.ascending)
     state.select_on_map(np.unique(book.row_ids[book.patch_rows[at]]))
@@ -267,7 +326,7 @@ def show_event(state: State, event: Event) -> None:
 
 def revert(state: State, seq: int) -> None:
     """Takes back one event of the history; later ones stand."""
-    services.revert(str(state.run), seq)
+    services.revert(str(state.run), seq, state.reviewer)
     state.say(f"Took back decision {seq}; later ones stand.")
 
 
@@ -311,7 +370,7 @@ def _lasso(state: State, news: dict[str, Any]) -> None:
     if news["run"] == book.name and news["token"] == state.token:
         at = components.unpack_bits(news["bits"], len(book.diagnosis)) if news["n"] else np.array([], int)
         state.select(book.row_ids[at])
-        order = queue_of(state, book, services.codes(book.name))
+        order = queue_of(state, book, codes_of(state))
         if len(at) and len(order):
             look_at_position(state, book, int(order[0]))
 

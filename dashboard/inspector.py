@@ -15,7 +15,7 @@ from dashboard.review import Book
 from dashboard.services import Explanation
 from dashboard.state import STATES, State
 from dashboard.widgets import empty, keep, pill, type_colour
-from demix_core.types import ErrorType
+from demix_core.types import ErrorType, Event
 
 CARD_HEIGHT, PANEL_HEIGHT = 122, 228
 MOST_CLASSES = 8
@@ -35,8 +35,9 @@ def inspector(state: State, book: Book, codes: np.ndarray) -> None:
         elif state.editing:
             edit_form(state, book, patch)
         else:
+            just_decided(state)
             suggestion(book, patch)
-    decide_buttons(state, patch is not None)
+    decide_buttons(state, deciding.may_decide(state))
     st.segmented_control(
         "Evidence",
         PANELS,
@@ -57,11 +58,32 @@ def title(state: State, book: Book, codes: np.ndarray) -> None:
     kinds = [t for t in ErrorType if row[t.value]]
     pills = " ".join(pill(t, float(row[t.probability_column])) for t in kinds) or f"<small>{texts.ROW_CLEAN}</small>"
     code = 0 if state.patch is None else codes[book.patch_at[state.patch]]
-    decided = f'<small class="dx-decided">{STATES[code]}</small>' if code else ""
+    decided = f'<small class="dx-decided">{STATES[code]}{_by_whom(state)}</small>' if code else ""
     st.html(
         f'<div class="dx-title" id="inspector" data-row="{state.row}" data-patch="{state.patch}">'
         f"Row {state.row} {pills} {decided}</div>"
     )
+
+
+def _others_decision(state: State) -> Event | None:
+    """The decision that stands for the suggestion in view, if it is somebody else's and no secret."""
+    if state.patch is None or state.blind:
+        return None
+    found = services.decided_by(services.log(str(state.run)), state.patch)
+    return None if found is None or found.reviewer == state.reviewer else found
+
+
+def _by_whom(state: State) -> str:
+    other = _others_decision(state)
+    return f" by {escape(other.reviewer)}" if other else ""
+
+
+def just_decided(state: State) -> None:
+    """A line of text when somebody else has decided this suggestion while it was in view here."""
+    other = _others_decision(state)
+    if other is not None and other.seq > state.looked:
+        words = texts.JUST_DECIDED.format(who=other.reviewer, what=texts.EVENT_WORDS[other.kind].lower())
+        st.html(f'<div class="dx-news" id="just_decided" role="status">{escape(words)}</div>')
 
 
 # ---- the decision ------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from demix_core.sift import Condition
 from demix_core.types import ErrorType
 
 KEY = "demix"
+LONGEST_NAME = 40
 ALL_TYPES = tuple(ErrorType)
 STATES = ("open", "accepted", "edited", "rejected")
 LARGEST_FIRST = ("confidence", "uncertainty", "gain")
@@ -56,9 +57,19 @@ class DataChoice:
 
 @dataclass
 class State:
-    """One tab. Views call the transitions below and never assign."""
+    """One tab. Views call the transitions below and never assign.
+
+    reviewer: who sits here, named: by the person rather than by default; drawn, looked: the newest event of the log
+    when the screen was last drawn, and when the present suggestion came into view; blind: the review shows the person's
+    part of a second review, and none of the decisions.
+    """
 
     run: str | None = None
+    reviewer: str = ""
+    named: bool = False
+    drawn: int = 0
+    looked: int = 0
+    blind: bool = False
     patch: int | None = None
     row: int | None = None
     selection: np.ndarray | None = None
@@ -87,6 +98,24 @@ class State:
     lock: Any = field(default_factory=threading.RLock, repr=False, compare=False)
     """Streamlit may start the next script while the last one is still ending: only one of them acts at a time."""
 
+    # ---- who --------------------------------------------------------------------------------------------------
+    def name(self, reviewer: str, by_hand: bool = True) -> None:
+        """Who decides in this tab; an empty name changes nothing."""
+        wanted = " ".join(reviewer.split())[:LONGEST_NAME]
+        if wanted:
+            self.reviewer, self.named = wanted, by_hand
+
+    def draw(self, newest: int) -> None:
+        """The screen is about to show everything up to this event of the log."""
+        self.drawn = newest
+
+    def go_blind(self, on: bool) -> None:
+        """Into the blind second review, or out of it: the review begins anew, with nothing in view."""
+        if on != self.blind:
+            self.blind, self.filters, self.message, self.editing = on, Filters(), "", False
+            self.row = self.patch = None
+            self.clear_selection()
+
     # ---- runs and data ------------------------------------------------------------------------------------
     def open_run(self, run: str | None) -> None:
         """Another run: everything that spoke of the old one is forgotten."""
@@ -98,6 +127,7 @@ class State:
         self.token += 1
         self.filters = Filters()
         self.colour, self.page, self.editing, self.message = "Error type", 1, False, ""
+        self.drawn, self.looked, self.blind = 0, 0, False
         self.watching = run is not None
 
     def arrive(self, run: str | None) -> None:
@@ -132,7 +162,7 @@ class State:
     def look_at(self, row: int | None, patch: int | None) -> None:
         """Another row (and the suggestion on it, if any) in the inspector."""
         if (row, patch) != (self.row, self.patch):
-            self.editing, self.asking = False, ""
+            self.editing, self.asking, self.looked = False, "", self.drawn
         self.row, self.patch = row, patch
 
     def select(self, row_ids: np.ndarray | None) -> None:

@@ -18,6 +18,41 @@ INTRO = (
     "until you export."
 )
 
+NAME_HELP = "Your name stands beside every decision that you make in this tab. Undo takes back only your own."
+NOTHING_TO_UNDO = "Nothing of yours to undo; the history takes back anybody's decision."
+NOTHING_TO_REDO = "Nothing of yours to do again."
+IN_PLACE_OF = "{who} had {what} it; yours stands now."
+LEFT_TO_OTHERS = "{n} that others have just decided were left alone."
+JUST_DECIDED = "While you were looking, {who} {what} this. Deciding it anyway puts yours in its place."
+HISTORY_BLIND = "The history names every decision. Leave the blind second review on the review page to see it."
+NOT_DRAWN = "This suggestion is not among those drawn for you; J goes on with yours."
+BLIND_WORDS = (
+    "**Blind second review.** You see the suggestions drawn for **{who}** as if nobody had decided them. What you say "
+    "is kept beside the decisions and changes none."
+)
+BLIND_DONE = "You have judged all suggestions that were drawn for you. The Team page says how far you agree."
+BLIND_NONE = "Nothing is drawn for '{who}'. Draw a second review on the Team page, or write your name in the sidebar."
+TEAM_WORDS = "Who decided what, a blind second review of a sample, how far two people agree, and where they differ."
+PEOPLE_HEAD = "Who decided what"
+NOBODY_DECIDED = "Nobody has decided anything yet; decisions are made on the review page."
+SECOND_HEAD = "Blind second review"
+SECOND_WORDS = (
+    "A second person judges a sample of what others have decided, without seeing the decisions: some of every error "
+    "type and of every decision. It changes nothing; it shows how far the decisions can be trusted."
+)
+AGREEMENT_HEAD = "How far two people agree"
+NOTHING_TWICE = "Nothing is judged twice yet. Draw a second review, and let its reviewer go through it."
+KAPPA_HELP = (
+    "Cohen's κ: 1 is full agreement, 0 what chance alone would give. The interval holds the true value in 95 of 100 "
+    "such samples."
+)
+CONFLICTS_HEAD = "Where they differ"
+NO_CONFLICTS = "No open conflict: every suggestion that was judged twice has one answer."
+CONFLICT_REASON = "Your reason, kept with the decision"
+RESOLVED = "Row {row}: decided as {who} said."
+RESOLVED_BEFORE = "Row {row} has been decided by somebody else in the meantime."
+DRAWN = "Drawn for {who}: {n}."
+
 KEYS_HELP = (
     "**A** accept · **E** edit · **X** reject · **S** skip · **N** note · **J / K** next / previous · **Z** undo · "
     "**Y** redo · **?** all keys"
@@ -225,6 +260,9 @@ EVENT_WORDS = {
     "reject": "Rejected",
     "revert": "Took back",
     "note": "Note",
+    "second_accept": "Second opinion: accepted",
+    "second_edit": "Second opinion: edited",
+    "second_reject": "Second opinion: rejected",
 }
 
 

@@ -45,6 +45,11 @@ def type_name(kind: ErrorType) -> str:
     return f'<span style="color:{type_colour(kind)}">{glyph}</span> {texts.TYPE_NAMES[kind]}'
 
 
+def plain(text: str) -> str:
+    """A person's own words inside Markdown, taken as they are."""
+    return re.sub(r"([\\`*_{}\[\]<>#$~:|])", r"\\\1", text)
+
+
 def empty(title: str, text: str) -> None:
     """A kind word where there is nothing to show."""
     st.html(f'<div class="dx-empty"><h3>{escape(title)}</h3><p>{escape(text)}</p></div>')
@@ -98,10 +103,10 @@ def progress_bar(codes: np.ndarray, message: str) -> None:
 
 
 def top_bar(state: State, book: Book, codes: np.ndarray) -> None:
-    """Counts, undo, redo, history."""
+    """Counts, undo, redo, history; in a blind second review the person's part of it, and no history."""
     bar, undo, redo, more, _ = st.columns([5.6, 1, 1, 1.2, 0.3], gap="small", vertical_alignment="center")
     with bar:
-        progress_bar(codes, state.message)
+        progress_bar(codes[deciding.to_judge(state, book)] if state.blind else codes, state.message)
     undo.button(
         "Undo", icon=":material/undo:", on_click=deciding.undo, args=(state,), key="undo", help="Z", width="stretch"
     )
@@ -114,6 +119,9 @@ def top_bar(state: State, book: Book, codes: np.ndarray) -> None:
         help="Shift+Z or Y",
         width="stretch",
     )
+    if state.blind:
+        more.button("Leave", key="leave_blind", on_click=state.go_blind, args=(False,), width="stretch")
+        return
     with more.popover("History", icon=":material/history:", key="history", width="stretch"):
         history(state, book, services.events(str(state.run)), services.standing(str(state.run)))
 
@@ -138,25 +146,21 @@ def history(state: State, book: Book, events: list[Event], standing: set[int]) -
                 )
 
 
-def plain(text: str) -> str:
-    """A person's own words inside Markdown, taken as they are."""
-    return re.sub(r"([\\`*_{}\[\]<>#$~:|])", r"\\\1", text)
-
-
 def event_words(book: Book, event: Event) -> str:
     """'7. Accepted 214 suggestions (selection, confidence ≥ 0.80)', '8. Rejected row 12: age 3 → 31'."""
-    what = f"{event.seq}. **{texts.EVENT_WORDS[event.kind]}** "
+    what, who = f"{event.seq}. **{texts.EVENT_WORDS[event.kind]}** ", f" :gray[· {plain(event.reviewer)}]"
     if event.reverts is not None:
-        return what + f"no. {event.reverts}"
+        return what + f"no. {event.reverts}" + who
     if event.kind == DecisionKind.NOTE:
         rows = sorted({int(book.patches["row_id"].iloc[book.patch_at[i]]) for i in event.patch_ids})
-        return what + f"on row {', '.join(map(str, rows))}: “{plain(event.reason)}”"
+        return what + f"on row {', '.join(map(str, rows))}: “{plain(event.reason)}”" + who
     if len(event.patch_ids) != 1:
-        return what + texts.suggestions(len(event.patch_ids)) + (f" :gray[({event.query})]" if event.query else "")
+        query = f" :gray[({event.query})]" if event.query else ""
+        return what + texts.suggestions(len(event.patch_ids)) + query + who
     patch = book.patches.iloc[book.patch_at[event.patch_ids[0]]]
     new = patch["new"] if event.value is None else event.value
     change = "leave out" if new == DROP_VALUE else review.change_words(patch["action"], new)
-    return what + f"row {patch['row_id']}: {review.column_words(patch['column'], patch['action'])} → `{change}`"
+    return what + f"row {patch['row_id']}: {review.column_words(patch['column'], patch['action'])} → `{change}`{who}"
 
 
 def intro(state: State) -> None:
@@ -198,6 +202,9 @@ def draw_queue(state: State, book: Book, codes: np.ndarray, order: np.ndarray) -
     page = min(state.page, page_count(order))
     if state.selection is not None:
         nothing = texts.QUEUE_EMPTY_SELECTION
+    elif state.blind:
+        drawn = len(deciding.to_judge(state, book))
+        nothing = texts.BLIND_DONE if drawn else texts.BLIND_NONE.format(who=state.reviewer)
     else:
         nothing = texts.QUEUE_EMPTY_FILTER if len(book.patches) else texts.QUEUE_EMPTY
     shown = order[(page - 1) * deciding.PAGE_ROWS : page * deciding.PAGE_ROWS]
@@ -309,5 +316,6 @@ def queue_head(state: State, book: Book, codes: np.ndarray, order: np.ndarray) -
         with pages:  # a key per page, so that J and K can turn it as well
             key = f"w_page_{min(state.page, count)}"
             st.pagination(count, default=min(state.page, count), key=key, on_change=keep(state, "page", key))
-    with many:
-        bulk(state, book, codes, order)
+    if not state.blind:
+        with many:
+            bulk(state, book, codes, order)

@@ -233,6 +233,28 @@ def evaluate(
 
 
 @app.command()
+def agreement(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run.")],
+    draw: Annotated[
+        int | None, typer.Option(help="Draw so many decided suggestions for a blind second review by --reviewer.")
+    ] = None,
+    reviewer: Annotated[str | None, typer.Option(help="Who judges the drawn suggestions again.")] = None,
+    seed: Annotated[int, typer.Option(help=SEED_HELP)] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything as JSON on stdout.")] = False,
+) -> None:
+    """Say how far two people agree on the same suggestions, and where they differ."""
+    from demix_core import agreement as two
+
+    run = Run.open(folder)
+    if (draw is None) != (reviewer is None):
+        raise InputError("--draw and --reviewer belong together: how many suggestions, and who judges them again.")
+    if draw is not None and reviewer is not None:
+        made = two.draw(run, reviewer, draw, seed, two.COMMAND_LINE)
+        reports.say(f"Drawn for {made.reviewer}: {len(made.patch_ids):,} suggestions, on the dashboard's Team page.")
+    reports.agreement(two.report(run), as_json)
+
+
+@app.command()
 def explain(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run.")],
     row: Annotated[int, typer.Argument(help="The row id: 0-based position in the table.")],

@@ -1,12 +1,13 @@
-"""The append-only log of what the person decided; the state of a review is the replay of its live events.
+"""The append-only log of what people decided; the state of a review is the replay of its live events.
 
 An event is on disk (WAL, synchronous=FULL) before its method returns. An event is live unless a live event reverts
-it, so any event can be taken back without losing later ones.
+it, so any event can be taken back without losing later ones. Several people, tabs and processes may write at once.
 """
 
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -23,6 +24,9 @@ from demix_core.types import DecisionKind, Event
 FORMAT = "demix-decisions"
 VERSION = 1
 BUSY_SECONDS = 30
+STANDS = (DecisionKind.ACCEPT, DecisionKind.EDIT, DecisionKind.REJECT)
+"""The kinds that say what becomes of a patch."""
+
 _META = sa.MetaData()
 _EVENTS = sa.Table(
     "events", _META,
@@ -50,6 +54,9 @@ class DecisionLog:
         text = str(url_or_path)
         url = text if "://" in text else f"sqlite:///{text}"
         self._engine = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
+        self._read_lock = threading.Lock()
+        self._seen: list[Event] = []
+        self._replayed: tuple[int, dict[int, PatchState]] = (0, {})
         sa.event.listen(self._engine, "connect", _prepare)
         try:
             with self._engine.connect() as connection:
@@ -78,43 +85,78 @@ class DecisionLog:
         """A remark; changes no state."""
         return self._add(DecisionKind.NOTE, ids, reviewer, reason=reason)
 
+    def together(self, kind: DecisionKind, ids: Iterable[int], reviewer: str, since: int, reason: str = "",
+                 query: str = "") -> Event | None:  # fmt: skip
+        """Accepts or rejects many as one event, but those that others have decided after event number `since`.
+
+        since: the newest event that the person had on the screen. None, and no event, where nothing is left.
+        """
+        wanted = [int(i) for i in ids]
+
+        def left(events: list[Event]) -> dict[str, Any] | None:
+            taken = others(events, reviewer, since)
+            rest = [i for i in wanted if i not in taken]
+            return _row(kind, rest, reviewer, None, reason, query) if rest else None
+
+        return self._append(left)
+
+    def second(self, kind: DecisionKind, patch_id: int, reviewer: str, value: str | None = None,
+               reason: str = "") -> Event:  # fmt: skip
+        """A second reviewer's opinion of one patch: ACCEPT, EDIT (with a value) or REJECT; changes no state."""
+        return self._add(DecisionKind(f"second_{kind}"), (patch_id,), reviewer, value=value, reason=reason)
+
     def revert(self, seq: int, reviewer: str = "", reason: str = "") -> Event:
         """Takes back one live event and keeps the later ones. RunError: there is no such live event."""
         event = self._append(lambda events: _reverting(events, seq, reviewer, reason))
         assert event is not None
         return event
 
-    def undo(self, reviewer: str = "") -> Event | None:
-        """Reverts the newest live decision; None when there is none."""
+    def undo(self, reviewer: str = "", second: bool = False) -> Event | None:
+        """Reverts this reviewer's newest live decision (second: second opinion); None when there is none."""
 
         def newest(events: list[Event]) -> dict[str, Any] | None:
-            found = [e.seq for e in live(events) if e.reverts is None]
+            found = [e.seq for e in live(events) if _of(e, reviewer, second)]
             return _reverting(events, found[-1], reviewer, "undo") if found else None
 
         return self._append(newest)
 
-    def redo(self, reviewer: str = "") -> Event | None:
-        """Takes back the newest revert that no decision has followed; None when there is none."""
+    def redo(self, reviewer: str = "", second: bool = False) -> Event | None:
+        """Takes back this reviewer's newest revert that no decision of theirs has followed; None when there is none."""
 
         def newest(events: list[Event]) -> dict[str, Any] | None:
-            last = max((e.seq for e in events if e.reverts is None), default=0)
-            reverts = {e.seq for e in events if e.reverts is not None}
-            found = [e.seq for e in live(events) if e.seq > last and e.seq in reverts and e.reverts not in reverts]
-            return _reverting(events, found[-1], reviewer, "redo") if found else None
+            last = max((e.seq for e in events if _of(e, reviewer, second)), default=0)
+            decisions = {e.seq for e in events if e.reverts is None and e.kind.second is second}
+            mine = [e for e in live(events) if e.seq > last and e.reviewer == reviewer and e.reverts in decisions]
+            return _reverting(events, mine[-1].seq, reviewer, "redo") if mine else None
 
         return self._append(newest)
 
-    def events(self) -> list[Event]:
-        """The whole history, oldest first."""
+    def newest(self) -> int:
+        """The number of the newest event, 0 for none: whoever keeps it sees at once that somebody has written."""
         try:
             with self._engine.connect() as connection:
-                return _read(connection)
+                return int(connection.execute(sa.select(sa.func.max(_EVENTS.c.seq))).scalar() or 0)
         except DatabaseError as error:
             raise _failure(str(self._engine.url.database), error) from error
 
+    def events(self) -> list[Event]:
+        """The whole history, oldest first. Events never change, so only those since the last look are read."""
+        with self._read_lock:
+            try:
+                with self._engine.connect() as connection:
+                    self._seen += _read(connection, self._seen[-1].seq if self._seen else 0)
+            except DatabaseError as error:
+                raise _failure(str(self._engine.url.database), error) from error
+            return list(self._seen)
+
     def replay(self) -> dict[int, PatchState]:
         """What stands for each patch that was decided."""
-        return replay(self.events())
+        events = self.events()
+        newest, states = self._replayed
+        if events and events[-1].seq != newest:
+            states = replay(events)
+            self._replayed = (events[-1].seq, states)
+        return dict(states)
 
     def export_jsonl(self, path: Path, input_hash: str) -> None:
         """Writes a header line with the hash of the input table, then one line per event. Atomic."""
@@ -186,7 +228,7 @@ def replay(events: Sequence[Event]) -> dict[int, PatchState]:
     """The newest live accept, edit or reject of each patch."""
     states: dict[int, PatchState] = {}
     for e in live(events):
-        if e.kind in (DecisionKind.ACCEPT, DecisionKind.EDIT, DecisionKind.REJECT):
+        if e.kind in STANDS:
             states.update(dict.fromkeys(e.patch_ids, PatchState(e.kind, e.value, e.seq)))
     return states
 
@@ -195,6 +237,27 @@ def deciders(events: Sequence[Event]) -> dict[int, str]:
     """Who made the standing decision of each patch that was decided."""
     by = {e.seq: e.reviewer for e in events}
     return {patch_id: by[state.seq] for patch_id, state in replay(events).items()}
+
+
+def _of(event: Event, reviewer: str, second: bool) -> bool:
+    """Whether the event is a decision (or a second opinion) of this reviewer's own."""
+    return event.reverts is None and event.reviewer == reviewer and event.kind.second is second
+
+
+def others(events: Sequence[Event], reviewer: str, since: int = 0) -> dict[int, Event]:
+    """The standing decisions of other people made after event number `since`, by patch."""
+    said = {e.seq: e for e in events if e.seq > since and e.reviewer != reviewer}
+    if not said:
+        return {}
+    return {i: said[state.seq] for i, state in replay(events).items() if state.seq in said}
+
+
+def stood(events: Sequence[Event], patch_id: int, before: int | None = None) -> Event | None:
+    """The decision that stands for one patch, or that stood before event number `before`; None for none."""
+    for e in reversed(live(events)):
+        if e.kind in STANDS and (before is None or e.seq < before) and patch_id in e.patch_ids:
+            return e
+    return None
 
 
 def _insert(connection: sa.Connection, row: dict[str, Any]) -> int:
@@ -220,8 +283,9 @@ def _row(kind: DecisionKind, ids: Iterable[int], reviewer: str, value: str | Non
     }  # fmt: skip
 
 
-def _read(connection: sa.Connection) -> list[Event]:
-    return [_event(dict(row)) for row in connection.execute(_EVENTS.select().order_by(_EVENTS.c.seq)).mappings()]
+def _read(connection: sa.Connection, after: int = 0) -> list[Event]:
+    wanted = _EVENTS.select().where(_EVENTS.c.seq > after).order_by(_EVENTS.c.seq)
+    return [_event(dict(row)) for row in connection.execute(wanted).mappings()]
 
 
 def _event(row: dict[str, Any]) -> Event:

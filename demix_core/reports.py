@@ -175,6 +175,45 @@ def evaluation(found: dict[str, Any], json_wanted: bool) -> None:
         say(f"Expected from influence alone: validation loss {-gain:+.4f}.")
 
 
+def agreement(found: dict[str, Any], json_wanted: bool) -> None:
+    """Who decided what, how far two people agree, where they differ; for eyes or machines."""
+    if json_wanted:
+        as_json(found)
+        return
+    counts = ("accepted", "edited", "rejected", "second")
+    people = [[p["reviewer"], *(p[c] for c in counts), p["last"][:16]] for p in found["people"]]
+    table("Decisions that stand", ["reviewer", *counts[:3], "second opinions", "last (UTC)"], people)
+    if found["draws"]:
+        drawn = [
+            [d["reviewer"], len(d["patch_ids"]), d["judged"], d["drawn_by"], d["made"][:16]] for d in found["draws"]
+        ]
+        table("Second reviews", ["reviewer", "drawn", "judged", "drawn by", "on (UTC)"], drawn)
+    whole, lines = (
+        found["agreement"][0],
+        [[TYPE_WORDS.get(a["name"], a["name"]), a["pairs"], a["same"], *_kappa(a)] for a in found["agreement"]],
+    )
+    heads = ["error type", "judged twice", "the same", "Cohen's κ", "95 % interval"]
+    table(f"Second review: {whole['words']}", heads, lines)
+    if found["conflicts"]:
+        rows = [
+            [c["row_id"], TYPE_WORDS[c["error_type"]], c["column"] or "", _change(c), *_both(c)]
+            for c in found["conflicts"]
+        ]
+        table("They differ", ["row", "error type", "column", "suggested", "first", "second"], rows)
+
+
+def _kappa(a: dict[str, Any]) -> list[str]:
+    return ["–", "–"] if a["kappa"] is None else [f"{a['kappa']:.2f}", f"{a['low']:.2f} to {a['high']:.2f}"]
+
+
+def _change(conflict: dict[str, Any]) -> str:
+    return f"{conflict['old']} → {conflict['new']}"
+
+
+def _both(conflict: dict[str, Any]) -> list[str]:
+    return [f"{said['reviewer']}: {said['said']}" for said in (conflict["first"], conflict["second"])]
+
+
 _DIFFERENCE = ("measure", "before", "after", "difference", "95 % interval", "p", "")
 
 

@@ -11,7 +11,7 @@ validation.parquet validation_id (first column), raw cells, __target_id: the M r
 model.safetensors · losses.npy · fit.json · signals/ · detection/ · factors.safetensors · embedding.npy · typical.npy
 patches.parquet · diagnosis.parquet · map_umap.parquet · map_tsne.parquet · summary.json · decisions.sqlite · export/
 samples.json · thresholds.json   rows drawn for review; thresholds that a person moved
-check/             state and result of `evaluate`
+check/             state and result of `evaluate`                     second_reviews/   who judges which patches again
 """
 
 from __future__ import annotations

@@ -81,13 +81,29 @@ class Action(StrEnum):
 
 
 class DecisionKind(StrEnum):
-    """Kinds of events in the decision log."""
+    """Kinds of events in the decision log. Only ACCEPT, EDIT and REJECT stand for a patch.
+
+    The SECOND_ ones are a second reviewer's opinion in a blind review: kept beside the decision, never in its place.
+    """
 
     ACCEPT = "accept"
     EDIT = "edit"
     REJECT = "reject"
     REVERT = "revert"
     NOTE = "note"
+    SECOND_ACCEPT = "second_accept"
+    SECOND_EDIT = "second_edit"
+    SECOND_REJECT = "second_reject"
+
+    @property
+    def second(self) -> bool:
+        """Whether it is a second opinion."""
+        return self.value.startswith("second_")
+
+    @property
+    def verdict(self) -> DecisionKind:
+        """ACCEPT, EDIT or REJECT, whoever said it; REVERT and NOTE are themselves."""
+        return DecisionKind(self.value.removeprefix("second_"))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The three components that Streamlit has no widget for: the map, the queue of suggestions, the keys.
+"""What Streamlit has no widget for: the map, the queue of suggestions, the keys, a name kept in the browser.
 
 Each is a JavaScript file beside this one, mounted through streamlit.components.v2: no build step, no network.
 """
@@ -15,6 +15,7 @@ import numpy as np
 import streamlit as st
 
 HERE = Path(__file__).parent
+NAME_COOKIE = "demix_reviewer"
 
 
 def _source(name: str) -> str:
@@ -28,6 +29,7 @@ _map = st.components.v2.component(
 _queue = st.components.v2.component(
     "demix_queue", js=_source("queue.js"), css=_source("queue.css"), isolate_styles=False
 )
+_remember = st.components.v2.component("demix_remember", js=_source("remember.js"), isolate_styles=False)
 _keys = st.components.v2.component("demix_keys", js=_source("keys.js"), isolate_styles=False)
 
 
@@ -99,6 +101,14 @@ def queue(data: dict[str, Any]) -> None:
 def address(query: str) -> None:
     """Writes the screen's parameters into the browser's address line."""
     _address(key="address", data=query, height=1)
+
+
+def remember(name: str, named: bool) -> None:
+    """Keeps the reviewer's name in the browser; what this tab was called before stands in st.session_state["remember"].
+
+    named: the person has said it; else the browser is asked.
+    """
+    _remember(key="remember", data={"name": name, "named": named}, height=1, on_name_change=_nothing)
 
 
 def keys(focus: str, nonce: str, heard: int, review: bool, sheet: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from demix_core import decisions
 from demix_core.decisions import DecisionLog, live
 from demix_core.errors import RunError
 from demix_core.store import Run
-from demix_core.types import ErrorType, Event
+from demix_core.types import DecisionKind, ErrorType, Event
 
 if TYPE_CHECKING:
     from demix_core.explain import Explainer, Explanation
@@ -25,6 +25,7 @@ else:
     Explanation = Any
 
 REVIEWER = "dashboard"
+"""Who decides where nobody is named."""
 
 
 def book(name: str) -> Book:
@@ -96,39 +97,56 @@ def deciders(name: str) -> dict[int, str]:
     return decisions.deciders(log(name).events())
 
 
-def accept(name: str, patch_ids: Sequence[int], query: str = "") -> Event:
-    """Accepts; returns when it is on disk."""
-    return log(name).accept(list(patch_ids), REVIEWER, query=query)
+def accept(name: str, patch_ids: Sequence[int], query: str = "", who: str = REVIEWER, reason: str = "") -> Event:
+    """Accepts; returns when it is on disk. who: the person at the screen."""
+    return log(name).accept(list(patch_ids), who, reason, query)
 
 
-def reject(name: str, patch_ids: Sequence[int], query: str = "") -> Event:
+def reject(name: str, patch_ids: Sequence[int], query: str = "", who: str = REVIEWER, reason: str = "") -> Event:
     """Rejects; returns when it is on disk."""
-    return log(name).reject(list(patch_ids), REVIEWER, query=query)
+    return log(name).reject(list(patch_ids), who, reason, query)
 
 
-def edit(name: str, patch_id: int, value: str) -> Event:
+def edit(name: str, patch_id: int, value: str, who: str = REVIEWER, reason: str = "") -> Event:
     """Takes the person's own value, or types.DROP_VALUE."""
-    return log(name).edit(patch_id, value, REVIEWER)
+    return log(name).edit(patch_id, value, who, reason)
 
 
-def note(name: str, patch_id: int, text: str) -> Event:
+def note(name: str, patch_id: int, text: str, who: str = REVIEWER) -> Event:
     """A remark on a suggestion; decides nothing."""
-    return log(name).note([patch_id], REVIEWER, text)
+    return log(name).note([patch_id], who, text)
 
 
-def undo(name: str) -> Event | None:
-    """Takes back the newest decision."""
-    return log(name).undo(REVIEWER)
+def together(
+    name: str, verb: str, patch_ids: Sequence[int], query: str, since: int, who: str = REVIEWER
+) -> Event | None:
+    """Accepts or rejects many, but those that others have decided after event `since`; None where none is left."""
+    return log(name).together(DecisionKind(verb), patch_ids, who, since, query=query)
 
 
-def redo(name: str) -> Event | None:
-    """Takes back the newest undo."""
-    return log(name).redo(REVIEWER)
+def undo(name: str, who: str = REVIEWER, second: bool = False) -> Event | None:
+    """Takes back the newest decision (second: second opinion) of this person."""
+    return log(name).undo(who, second)
 
 
-def revert(name: str, seq: int) -> Event:
-    """Takes back any one event and keeps the later ones."""
-    return log(name).revert(seq, REVIEWER)
+def redo(name: str, who: str = REVIEWER, second: bool = False) -> Event | None:
+    """Takes back the newest undo of this person."""
+    return log(name).redo(who, second)
+
+
+def revert(name: str, seq: int, who: str = REVIEWER) -> Event:
+    """Takes back any one event, whoever made it, and keeps the later ones."""
+    return log(name).revert(seq, who)
+
+
+def newest(name: str) -> int:
+    """The number of the newest event, 0 for none."""
+    return log(name).newest()
+
+
+def decided_by(log_: DecisionLog, patch_id: int, before: int | None = None) -> Event | None:
+    """The decision that stands for a suggestion, or that stood before event number `before`."""
+    return decisions.stood(log_.events(), patch_id, before)
 
 
 def events(name: str) -> list[Event]:

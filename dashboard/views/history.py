@@ -12,6 +12,9 @@ widgets.page_title("History", texts.HISTORY_WORDS)
 if not services.is_done(state.run):
     watching.instead(state.run, "Nothing has happened yet")
     st.stop()
+if state.blind:
+    widgets.empty("Hidden in a blind review", texts.HISTORY_BLIND)
+    st.stop()
 run = str(state.run)
 events = services.events(run)
 if not events:

@@ -16,13 +16,16 @@ if not services.is_done(state.run):
 run = str(state.run)
 deciding.settle(state, services.book(run), inspector.PANELS)
 deciding.hear(state)
-book, codes = services.book(run), services.codes(run)
+book, codes = services.book(run), deciding.codes_of(state)
 order = deciding.queue_of(state, book, codes)
 if state.row is None and len(order):
     deciding.look_at_position(state, book, int(order[0]))
 
 components.address(deciding.whereabouts(state))
-sifting.sidebar(state, book, codes)
+if state.blind:
+    st.sidebar.info(texts.BLIND_WORDS.format(who=widgets.plain(state.reviewer)), icon=":material/visibility_off:")
+else:
+    sifting.sidebar(state, book, codes)
 components.keys(deciding.field_wanted(state), state.key_nonce, state.key_seq, True, texts.SHEET)
 asking.dialog(state)
 with st.container(key="review_page", gap="small"):

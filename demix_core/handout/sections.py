@@ -24,7 +24,13 @@ TOP = 12
 MOST_CLASSES, MOST_COLUMNS, MOST_PATTERNS, MOST_EVENTS = 12, 60, 40, 30
 
 DECIDED_WORDS = {DecisionKind.ACCEPT: "accepted", DecisionKind.EDIT: "edited", DecisionKind.REJECT: "rejected"}
-EVENT_WORDS = DECIDED_WORDS | {DecisionKind.REVERT: "took back", DecisionKind.NOTE: "note on"}
+EVENT_WORDS = DECIDED_WORDS | {
+    DecisionKind.REVERT: "took back",
+    DecisionKind.NOTE: "note on",
+    DecisionKind.SECOND_ACCEPT: "second opinion, accept:",
+    DecisionKind.SECOND_EDIT: "second opinion, edit:",
+    DecisionKind.SECOND_REJECT: "second opinion, reject:",
+}
 VERDICTS = {True: "better", False: "worse", None: "could be chance"}
 RULERS = {"test": "Clean test rows", "validation": "Validation rows"}
 

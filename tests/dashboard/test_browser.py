@@ -38,7 +38,7 @@ TYPED = 300
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("workspace")
-    for name in ("keys", "map", "fields", "screen", "links"):
+    for name in ("keys", "map", "fields", "screen", "links", "two"):
         fake_run.make(folder / "runs" / name, n=3000 if name == "keys" else 1500)
     return folder
 
@@ -546,3 +546,78 @@ def same_place(page: Page, here: tuple[int, int], n: str | None, ids: list[int],
     page.wait_for_function("window.demixMap.head.title === 'Decision'")
     chosen = page.evaluate("Array.from(window.demixMap.ids).filter((_, i) => window.demixMap.chosen[i])")
     assert chosen == ids
+
+
+def named(browser: Browser, address: str, run: str, name: str) -> Page:
+    """A browser of its own, with a person's name in the sidebar."""
+    page = opened(browser, address, run)
+    field = page.get_by_role("textbox", name="Your name")
+    field.fill(name)
+    field.press("Enter")
+    page.wait_for_function("document.cookie.includes('demix_reviewer')")
+    page.locator(".demix-queue").hover()
+    return page
+
+
+def test_two_people_at_one_run_lose_nothing_and_see_each_other(browser: Browser, address: str, workspace: Path) -> None:
+    run, presses = Run(workspace / "runs" / "two"), 8
+    ann, bob = (named(browser, address, "two", name) for name in ("Ann", "Bob"))
+    with closing(run.decisions()) as log:
+        for i in range(presses):  # both begin at the same suggestion, so that they meet
+            ann.keyboard.press("a" if i % 2 else "x")
+            bob.keyboard.press("x" if i % 3 else "a")
+        for page, name in ((ann, "Ann"), (bob, "Bob")):
+            said = f"window.demixKeys.heard >= {presses}"
+            page.wait_for_function(said)
+            mine = [e.patch_ids for e in log.events() if e.reviewer == name]
+            assert len(mine) == len(set(mine)) == presses, "every press is one decision"
+        wait_decided(ann, len(log.replay()))
+        wait_decided(bob, len(log.replay()))
+        assert len(log.events()) == 2 * presses
+        patch = current(ann)[1]
+        log.reject([patch], "Cleo")  # a third person, somewhere else
+        ann.get_by_text("While you were looking, Cleo rejected this").wait_for()
+        assert current(ann)[1] == patch
+        ann.keyboard.press("a")
+        ann.get_by_text("Cleo had rejected it; yours stands now.").wait_for()
+        wait_decided(bob, len(log.replay()))
+        ann.keyboard.press("z")
+        ann.wait_for_selector(f'#inspector[data-patch="{patch}"]', state="attached")
+        assert log.replay()[patch].kind is DecisionKind.REJECT, "her undo leaves Cleo's word standing"
+        bob.keyboard.press("z")
+        bob.wait_for_function(f"window.demixKeys.heard > {presses}")
+        assert [e.reviewer for e in log.events()[-2:]] == ["Ann", "Bob"]
+        assert log.events()[-1].reverts == max(e.seq for e in log.events() if e.reviewer == "Bob" and not e.reverts)
+    for page in (ann, bob):
+        assert errors_of(page) == []
+        page.close()
+
+
+def test_a_second_review_is_blind_also_after_a_refresh(browser: Browser, address: str, workspace: Path) -> None:
+    run = Run(workspace / "runs" / "two")
+    with closing(run.decisions()) as log:
+        log.accept([0, 1, 2, 3], "Ann")
+        standing = log.replay()
+        page = named(browser, address, "two", "Dora")
+        page.get_by_role("link", name="Team").click()
+        page.get_by_role("spinbutton", name="Suggestions").fill("4")
+        page.locator(".st-key-draw_second button").click()
+        page.locator(".st-key-start_blind button").click()
+        page.wait_for_selector('#progress[data-decided="0"][data-total="4"]', state="attached")
+        wait_map(page)
+        page.keyboard.press("a")
+        page.keyboard.press("x")
+        wait_decided(page, 2)
+        page.reload()
+        wait_map(page)
+        page.wait_for_selector('#progress[data-decided="2"][data-total="4"]', state="attached")
+        assert page.get_by_role("textbox", name="Your name").input_value() == "Dora"
+        assert page.locator(".st-key-history").count() == page.locator(".dx-decided").count() == 0
+        page.keyboard.press("x")
+        page.keyboard.press("a")
+        wait_decided(page, 4)
+        assert log.replay() == standing and sum(e.kind.second for e in log.events()) == 4
+    page.get_by_role("link", name="Team").click()
+    page.wait_for_selector('#agreement[data-pairs="4"]', state="attached")
+    assert errors_of(page) == []
+    page.close()

@@ -16,7 +16,7 @@ from dashboard.state import DataChoice
 from demix_core.decisions import DecisionLog
 from tests.dashboard import fake_run
 
-PAGES = ("data", "diagnose", "review", "check", "export", "history")
+PAGES = ("data", "diagnose", "review", "check", "export", "history", "team")
 Open = Callable[..., AppTest]
 
 
@@ -36,7 +36,7 @@ def test_an_empty_workspace_says_what_to_do(page: str, workspace: Path, open_app
 def test_a_finished_run_shows_on_every_page(page: str, run: Path, open_app: Open) -> None:
     app = open_app(page)
     assert app.sidebar.selectbox[0].value == "fake"
-    assert page == "data" or "dx-empty" not in html(app) or page in ("check", "export", "history")
+    assert page == "data" or "dx-empty" not in html(app) or page in ("check", "export", "history", "team")
 
 
 def test_the_first_screen_is_the_review_of_the_newest_run(run: Path, open_app: Open) -> None:
@@ -299,7 +299,7 @@ def test_check_shows_a_measurement_and_takes_a_part_back(run: Path, open_app: Op
     app.button(key="take_back_batch_1").click().run()
     assert services.expected("fake").changed == 0
     assert "Nothing is accepted yet" in html(app)
-    services.redo("fake")
+    services.redo("fake", app.session_state["demix"].reviewer)
     app.run()
     assert 'id="metrics"' in html(app), "the same decisions show their measurement again"
 

@@ -1,0 +1,57 @@
+"""Several people at one run: who sits at this tab, and that others' decisions come into view by themselves."""
+
+from __future__ import annotations
+
+import getpass
+from urllib.parse import unquote
+
+import streamlit as st
+
+from dashboard import components, services, texts
+from dashboard.state import LONGEST_NAME, State, get
+
+POLL_SECONDS = 2.0
+NOBODY = "reviewer"
+
+
+def default_name() -> str:
+    """What this browser was last called, else the operating system's name of the person."""
+    known = unquote(dict(st.context.cookies).get(components.NAME_COOKIE, ""))
+    if known:
+        return known
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # an account without a name, as in containers
+        return NOBODY
+
+
+def reviewer_field(state: State) -> None:
+    """The name in the sidebar; it outlives a refresh of this tab."""
+    before = (st.session_state.get("remember") or {}).get("name")
+    if not state.named:
+        state.name(before or default_name(), by_hand=bool(before))
+    key = f"w_reviewer_{state.reviewer}"
+    with st.sidebar:
+        st.text_input(
+            "Your name", state.reviewer, key=key, max_chars=LONGEST_NAME, help=texts.NAME_HELP,
+            on_change=_rename, args=(state, key),
+        )  # fmt: skip
+        components.remember(state.reviewer, state.named)
+
+
+def _rename(state: State, key: str) -> None:
+    """Another person sits down: a blind review was somebody else's."""
+    state.go_blind(False)
+    state.name(st.session_state[key])
+
+
+def follow(state: State) -> None:
+    """Draws the page again when somebody else has decided something; looks every two seconds, and draws nothing."""
+    run = str(state.run)
+    state.draw(services.newest(run))
+    st.fragment(_look, run_every=POLL_SECONDS)(run)
+
+
+def _look(run: str) -> None:
+    if services.newest(run) > get().drawn:
+        st.rerun()
