@@ -11,7 +11,7 @@ if str(ROOT) not in sys.path:  # `streamlit run` puts only this file's folder on
 
 import streamlit as st  # noqa: E402  (the path comes first)
 
-from dashboard import address, components, deciding, services, texts, together, widgets  # noqa: E402
+from dashboard import address, components, deciding, guide, services, texts, together, widgets  # noqa: E402
 from dashboard.state import get  # noqa: E402
 from demix_core.errors import DemixError  # noqa: E402
 
@@ -60,6 +60,7 @@ try:
     together.reviewer_field(get())
     if services.is_done(get().run):
         together.follow(get())
+    guide.sidebar(get(), on_review=not page.url_path)
     if page.url_path:  # the review is the default page: it says its address itself, when it has heard the keys
         components.address(deciding.whereabouts(get()))
         components.keys("", get().key_nonce, get().key_seq, False, texts.SHEET)

@@ -94,6 +94,7 @@ class State:
     data: DataChoice = field(default_factory=DataChoice)
     message: str = ""
     watching: bool = False
+    tours: int = 0
     settled: bool = False
     lock: Any = field(default_factory=threading.RLock, repr=False, compare=False)
     """Streamlit may start the next script while the last one is still ending: only one of them acts at a time."""
@@ -141,6 +142,10 @@ class State:
     def show_map(self, method: str) -> None:
         """One of the projections."""
         self.projection = method
+
+    def take_tour(self) -> None:
+        """The guided tour begins (again)."""
+        self.tours += 1
 
     def close_intro(self) -> None:
         """The newcomer has read it."""

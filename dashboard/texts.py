@@ -14,8 +14,8 @@ STATE_NAMES = ("open", "accepted", "edited", "rejected")
 
 INTRO = (
     "**Each mark is one training row; rows that act alike on the model lie together.** Shape and colour say what is "
-    "suspected. Decide one by one on the right, or drag around a group and decide it at once. Your file stays as it is "
-    "until you export."
+    "suspected. Decide one by one on the right, or drag around a group and decide it at once. Your file "
+    "stays as it is until you export."
 )
 
 NAME_HELP = "Your name stands beside every decision that you make in this tab. Undo takes back only your own."
@@ -77,6 +77,7 @@ SHEET = {
         ("Esc", "clear the selection on the map; close what is open"),
         ("Shift + 1 – 9", "pages: Data, Diagnose, Review, Check, Export and so on"),
         ("Tab", "to the next field or button; Enter presses it"),
+        ("T", "the tour"),
         ("?", "this sheet"),
     ],
 }
@@ -88,6 +89,64 @@ HISTORY_EMPTY = (
     "Nothing is decided yet. Go to the review and accept, edit or reject a suggestion: each becomes a line here."
 )
 HISTORY_NONE = "No line passes these filters; loosen them."
+
+TOUR_HELP = "Two minutes over this screen, in plain words (key T)"
+WORDS_HELP = "What the words of the field mean"
+TOUR_WORDS = {
+    "offer": "New here? Two minutes show you around: what is suspected, how to decide, and how to take the "
+    "result along.",
+    "take": "Take the tour", "decline": "No, thanks", "next": "Next →", "back": "← Back", "close": "Close (Esc)",
+    "end": "Done", "of": "of",
+}  # fmt: skip
+TOUR = (
+    ("", "Around DeMix in two minutes",
+     "This table is what a model learns from, and some of its rows are wrong. DeMix has looked at every row "
+     "and suggests repairs; you decide. Your file stays as it is until you export. The arrow keys go on and back."),
+    (".demix-map", "The map",
+     "Each mark is one row; rows that act alike on the model lie together. Grey: nothing is suspected. "
+     "Shape and colour say what is. Drag around a group to look at those rows only; a click shows one row."),
+    (".st-key-inspector", "One row",
+     "Here is the row in view: what is suspected, how sure that is, the suggested change and why. Below it the "
+     "row's cells, the reasons, what the row does to the model, and rows like it."),
+    (".st-key-accept", "Decide",
+     "Accept (A), write your own value (E) or reject (X); the next row comes by itself. Z takes anything back. "
+     "S skips, N keeps a note. Every decision is on disk at once."),
+    (".demix-queue", "The queue",
+     "All suggestions that wait, one per line: the old value, the new one, and the chance that accepting is "
+     "right. A tick marks those sure enough to accept unseen."),
+    (".st-key-w_order", "What to look at first",
+     "The surest, those where your word tells most, or those expected to help the model most."),
+    (".st-key-bulk", "Many at once",
+     "Accept or reject the whole queue, or the rows that you have drawn around. You see what would change "
+     "before you press, and one Z takes it all back."),
+    (".st-key-f_types", "Fewer rows",
+     "Show one kind of error, one column, certain values, or a text. The address above carries all of it: "
+     "copy it and a colleague sees the same screen."),
+    ('[data-testid="stSidebarNavLink"][href*="/check"]', "Check",
+     "Trains the model with and without your decisions and says what they change, and which part helps or hurts."),
+    ('[data-testid="stSidebarNavLink"][href*="/export"]', "Export",
+     "The cleaned file, the list of changes and your decisions. Untouched rows stay byte for byte. Now try "
+     "it: press ? at any time for all keys."),
+)  # fmt: skip
+GLOSSARY = {
+    "Label": "the answer that the model shall learn to give, one column of your table (also: target).",
+    "Label error": "the label of a row is probably wrong.",
+    "Feature error": "another cell of the row is probably wrong.",
+    "Spurious": "most rows follow a shortcut that does not hold in truth (a spurious correlation), and this "
+    "row is an exception to it. Nothing in it is wrong; more weight keeps the model from trusting the shortcut.",
+    "Suggestion": "one change to one row. Nothing is changed until you accept it and export.",
+    "Confidence": "the chance that accepting the suggestion is right.",
+    "Most informative": "where your decision tells most: a confidence near one half, measured by its entropy in bits.",
+    "Gain": "by how much the model's error on held-out rows is expected to fall (validation loss, by "
+    "influence functions).",
+    "Influence": "what a training row does to the model's answer for another row: helps it or harms it.",
+    "Validation rows": "rows held out of the training, to see how well the model does.",
+    "Weight": "how much a row counts in the training; 1 is usual.",
+    "Threshold": "the probability above which a kind of error is suspected.",
+    "UMAP, t-SNE": "two ways to draw rows so that those with a similar effect lie near each other. Distances between "
+    "far groups mean little.",
+    "Recommended ✓": "sure enough to be accepted without a look.",
+}
 
 ACTION_WORDS = {
     "relabel": "Change the label",
@@ -117,7 +176,8 @@ ORDER_HELP = (
     "Gain: what is expected to help the model most."
 )
 LINK_SELECTION_GONE = "The rows that this link had selected are not kept any more; the rest is as it was."
-CHECK_WORDS = "What your decisions do to the model: the same training, before and after, on rows it did not learn from."
+CHECK_WORDS = "What your decisions do to the model: the same training, before and after, on rows it did not "
+"learn from."
 NOTHING_TO_CHECK = (
     "Accept some suggestions first; then the model is trained with and without them, and you see the difference."
 )
@@ -128,12 +188,13 @@ MEASURE_HELP = "Trains the model several times: on the table as it was, as it wo
 MEASURE_CANCELLED = "Cancelled; the last measurement, if there is one, is below."
 OUT_OF_DATE = "Your decisions have changed since; what follows speaks of the earlier ones."
 MEASURED_ON = (
-    "{rows}; mean of {seeds} trainings of '{model}' on {before:,} rows before and {after:,} after. The interval comes "
+    "{rows}; mean of {seeds} trainings of '{model}' on {before:,} rows before and {after:,} after. The "
+    "interval comes "
     "from drawing rows and trainings again; unclear: chance explains it. ↑ more is better, ↓ less is better."
 )
 DIRTY_RULER = (
-    "These rows come from the same source as the training rows and may be wrong as well: AUC and RMSE bear that best, "
-    "log-loss worst."
+    "These rows come from the same source as the training rows and may be wrong as well: AUC and RMSE bear "
+    "that best, log-loss worst."
 )
 CONTRIBUTIONS_WORDS = "{measure} with all decisions, less without this part (on the {ruler} rows)."
 SLICES_WORDS = (
@@ -185,11 +246,17 @@ NO_RUN = (
 )
 QUEUE_EMPTY_FILTER = "No suggestion passes the filters. Loosen them in the sidebar."
 QUEUE_EMPTY_SELECTION = "No suggestion among the selected rows. Clear the selection with Esc, or draw another lasso."
-QUEUE_EMPTY = "Nothing was suggested for this table: no row passed the thresholds."
+QUEUE_EMPTY = (
+    "Nothing was suggested for this table: no row passed the thresholds. Lower them, or diagnose it with another model."
+)
+QUEUE_DONE = (
+    "Everything is decided. Next: Check (Shift+4) says what it does to the model, Export (Shift+5) has the files."
+)
 NOTHING_DECIDED = (
     "Nothing is accepted yet, so the exported file would be identical to your input. Accept suggestions in the review."
 )
-NO_WEBGL = "This browser offers no WebGL2, so the map is a smaller picture: {shown} of {all} rows, all suspects first."
+NO_WEBGL = "This browser offers no WebGL2, so the map is a smaller picture: {shown} of {all} rows, all "
+"suspects first."
 TYPES_HEAD = 'How likely each kind of error is <span class="dx-muted">(line: threshold)</span>'
 MAP_HELP = "Ways to lay rows of similar effect near each other; one with dots is drawn when you choose it."
 MAP_LABEL = (

@@ -207,6 +207,7 @@ def draw_queue(state: State, book: Book, codes: np.ndarray, order: np.ndarray) -
         nothing = texts.BLIND_DONE if drawn else texts.BLIND_NONE.format(who=state.reviewer)
     else:
         nothing = texts.QUEUE_EMPTY_FILTER if len(book.patches) else texts.QUEUE_EMPTY
+        nothing = texts.QUEUE_DONE if len(book.patches) and codes.all() else nothing
     shown = order[(page - 1) * deciding.PAGE_ROWS : page * deciding.PAGE_ROWS]
     components.queue(
         {

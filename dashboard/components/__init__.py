@@ -34,6 +34,7 @@ _keys = st.components.v2.component("demix_keys", js=_source("keys.js"), isolate_
 
 
 _address = st.components.v2.component("demix_address", js=_source("address.js"), isolate_styles=False)
+_tour = st.components.v2.component("demix_tour", js=_source("tour.js"), isolate_styles=False)
 
 
 def style_sheet() -> str:
@@ -109,6 +110,11 @@ def remember(name: str, named: bool) -> None:
     named: the person has said it; else the browser is asked.
     """
     _remember(key="remember", data={"name": name, "named": named}, height=1, on_name_change=_nothing)
+
+
+def tour(data: dict[str, Any]) -> None:
+    """The guided tour; data as tour.js reads it."""
+    _tour(key="tour", data=data, height=1)
 
 
 def keys(focus: str, nonce: str, heard: int, review: bool, sheet: dict[str, Any]) -> None:

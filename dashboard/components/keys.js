@@ -100,6 +100,7 @@ function leaveSearch(event) {                  // Enter or Esc in the search fie
 function alone(event, review) {
   if (event.ctrlKey || event.metaKey || event.altKey) return false;
   if (event.key === "?") return openSheet();
+  if (event.key.toLowerCase() === "t") return press(".st-key-tour_start button");
   const digit = /^Digit([1-9])$/.exec(event.code);
   if (digit && event.shiftKey && event.key !== digit[1]) {
     const link = document.querySelectorAll("[data-testid=stSidebarNavLink]")[digit[1] - 1];

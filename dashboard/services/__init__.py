@@ -58,6 +58,7 @@ from dashboard.services.results import (
     validation_rows,
 )
 from dashboard.services.runs import (
+    EXAMPLE_NAME,
     JobState,
     Option,
     Status,
@@ -80,7 +81,12 @@ from dashboard.services.runs import (
     start_again,
     status,
 )
-from dashboard.services.tables import Preview, example_file, keep_upload, preview
+from dashboard.services.tables import (
+    Preview,
+    example_file,
+    keep_upload,
+    preview,
+)
 from dashboard.services.teams import (
     Agreement,
     Draw,
@@ -96,6 +102,7 @@ from dashboard.services.teams import (
 )
 
 __all__ = [
+    "EXAMPLE_NAME",
     "Agreement",
     "Draw",
     "Expected",

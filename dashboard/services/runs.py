@@ -18,6 +18,7 @@ from demix_core.settings import LoadSettings, Settings
 from demix_core.store import JobState, Run, Status, storing
 
 ROOT = Path(__file__).resolve().parents[2]
+EXAMPLE_NAME = "example"
 EXAMPLE = ROOT / "assets" / "example"
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}")
 
@@ -67,9 +68,9 @@ def run_names() -> list[str]:
 
 def open_example() -> str | None:
     """The name of the shipped example's run, copied into the workspace on first use; None when it is not shipped."""
-    target = runs_folder() / "example"
+    target = runs_folder() / EXAMPLE_NAME
     if target.is_dir():
-        return "example"
+        return EXAMPLE_NAME
     if not (EXAMPLE / "run" / "manifest.json").is_file():
         return None
     copying = target.with_name(".example.copying")
@@ -77,7 +78,7 @@ def open_example() -> str | None:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(EXAMPLE / "run", copying, dirs_exist_ok=True)
         copying.rename(target)
-    return "example"
+    return EXAMPLE_NAME
 
 
 def first_run() -> str | None:
@@ -118,7 +119,7 @@ def models() -> list[str]:
 def start(choice: DataChoice, settings: Settings, weights: Path | None = None) -> str:
     """Starts a diagnosis in its own process; the name of its run."""
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(choice.path).stem).strip("-.") or "run"
-    taken = set(run_names()) | {"example"}
+    taken = set(run_names()) | {EXAMPLE_NAME}
     name = next(n for i in range(1, len(taken) + 2) if (n := f"{stem}-{i}") not in taken)
     validation, test = (Path(p) if p else None for p in (choice.validation, choice.test))
     jobs.start(Path(choice.path), runs_folder() / name, settings, validation, test, weights)

@@ -25,9 +25,8 @@ book, codes = services.book(run), services.codes(run)
 widgets.progress_bar(codes, state.message)
 found = history.matching(book, events, history.choose(events))
 left, right = st.columns([3, 1.4], gap="small", vertical_alignment="center")
-left.html(
-    f'<div class="dx-bar" id="history" data-n="{len(found)}"><b>{len(found):,}</b> of {len(events):,} lines</div>'
-)
+count = f"<span><b>{len(found):,}</b> of {len(events):,} lines</span>"
+left.html(f'<div class="dx-bar" id="history" data-n="{len(found)}">{count}</div>')
 with right:
     history.download(run)
 if not found:

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import asking, components, deciding, inspector, mapping, services, sifting, texts, watching, widgets
+from dashboard import (
+    asking,
+    components,
+    deciding,
+    guide,
+    inspector,
+    mapping,
+    services,
+    sifting,
+    texts,
+    watching,
+    widgets,
+)
 from dashboard.state import get
 
 state = get()
@@ -28,6 +40,7 @@ else:
     sifting.sidebar(state, book, codes)
 components.keys(deciding.field_wanted(state), state.key_nonce, state.key_seq, True, texts.SHEET)
 asking.dialog(state)
+guide.tour(state)
 with st.container(key="review_page", gap="small"):
     widgets.top_bar(state, book, codes)
     widgets.intro(state)

@@ -13,6 +13,7 @@ from urllib.parse import parse_qs
 import pytest
 from playwright.sync_api import Browser, Page
 
+from dashboard import texts
 from demix_core.exporting import export
 from demix_core.pipeline import diagnose
 from demix_core.store import Run
@@ -38,7 +39,7 @@ TYPED = 300
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("workspace")
-    for name in ("keys", "map", "fields", "screen", "links", "two"):
+    for name in ("keys", "map", "fields", "screen", "links", "two", "hands", "example"):
         fake_run.make(folder / "runs" / name, n=3000 if name == "keys" else 1500)
     return folder
 
@@ -188,7 +189,7 @@ def test_the_sheet_of_keys_and_what_is_typed_ahead_of_a_field(browser: Browser, 
     page.keyboard.press("Shift+Digit6")
     page.wait_for_selector('#history[data-n="1"]')
     page.get_by_text("ask xaver").wait_for()
-    page.locator(".st-key-take_back_1 button").click()
+    page.locator(".st-key-take_back_1 button").first.click()
     page.get_by_text("taken back").wait_for()
     assert decided(page) == 0 and errors_of(page) == []
     page.close()
@@ -621,3 +622,113 @@ def test_a_second_review_is_blind_also_after_a_refresh(browser: Browser, address
     page.wait_for_selector('#agreement[data-pairs="4"]', state="attached")
     assert errors_of(page) == []
     page.close()
+
+
+BOXES = (".demix-map", "#inspector", ".st-key-accept", ".demix-queue")
+
+
+def test_the_whole_job_by_keyboard_alone(browser: Browser, address: str, workspace: Path, tmp_path: Path) -> None:
+    run = Run(workspace / "runs" / "hands")
+    page = opened(browser, address, "hands")
+    places = [page.locator(box).bounding_box() for box in BOXES]
+    page.keyboard.type("axsk", delay=20)
+    wait_decided(page, 2)
+    page.keyboard.press("z")
+    wait_decided(page, 1)
+    page.keyboard.press("b")
+    page.wait_for_function("document.activeElement?.closest('.st-key-bulk_accept')")
+    n = int(page.get_attribute("#preview", "data-n") or 0)
+    assert n == int(run.patches()["recommended"].sum()) - 1
+    page.keyboard.press("Enter")
+    wait_decided(page, 1 + n)
+    page.keyboard.press("Escape")
+    page.wait_for_selector("[data-testid=stPopoverBody]", state="hidden")
+    assert [page.locator(box).bounding_box() for box in BOXES] == places, "nothing on the screen jumps"
+    page.keyboard.press("Shift+Digit5")
+    page.get_by_text("What will change").wait_for()
+    tab_to(page, ".st-key-download_cleaned")
+    with page.expect_download() as download:
+        page.keyboard.press("Enter")
+    export(run, tmp_path / "same.csv")
+    assert Path(download.value.path()).read_bytes() == (tmp_path / "same.csv").read_bytes()
+    assert len(run.decisions().replay()) == 1 + n and errors_of(page) == []
+    page.close()
+
+
+def tab_to(page: Page, where: str) -> None:
+    """Presses Tab until something in there has the focus."""
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate(f"!!document.activeElement?.closest('{where}')"):
+            return
+    pytest.fail(f"Tab does not lead to {where}.")
+
+
+def test_the_tour_is_offered_once_and_walks_by_keyboard(browser: Browser, address: str) -> None:
+    page = opened(browser, address, "example")
+    page.locator(".demix-offer").get_by_role("button", name="Take the tour").click()
+    for step in range(len(texts.TOUR)):
+        card = page.locator(f'.demix-tour .card[data-step="{step}"]')
+        card.wait_for()
+        box, at = card.bounding_box(), texts.TOUR[step][0]
+        assert box is not None and box["x"] >= 0 and box["y"] >= 0
+        assert box["x"] + box["width"] <= 1280 and box["y"] + box["height"] <= 800, step
+        assert not at or page.locator(at).first.is_visible(), at
+        page.keyboard.press("ArrowRight" if step % 2 else "Enter")
+    page.wait_for_selector(".demix-tour", state="detached")
+    page.reload()
+    wait_map(page)
+    assert page.locator(".demix-offer").count() == 0, "it was taken, so it is not offered again"
+    page.keyboard.press("t")
+    page.locator('.demix-tour .card[data-step="0"]').wait_for()
+    page.keyboard.press("a")  # no decision behind the tour
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowLeft")
+    page.locator('.demix-tour .card[data-step="0"]').wait_for()
+    page.keyboard.press("Escape")
+    page.wait_for_selector(".demix-tour", state="detached")
+    assert decided(page) == 0 and errors_of(page) == []
+    page.close()
+
+
+CONTRAST = """(selector) => [...document.querySelectorAll(selector)]
+  .filter((e) => e.checkVisibility() && e.innerText.trim()).slice(0, 40).map((element) => {
+    const probe = Object.assign(document.createElement("canvas"), {width: 1, height: 1}).getContext("2d");
+    const rgba = (text) => { probe.clearRect(0, 0, 1, 1); probe.fillStyle = text; probe.fillRect(0, 0, 1, 1);
+      return [...probe.getImageData(0, 0, 1, 1).data]; };
+    const over = (top, share, below) => below.map((v, i) => share * top[i] + (1 - share) * v);
+    const chain = []; for (let e = element; e; e = e.parentElement) chain.unshift(e);
+    let ground = [255, 255, 255], opacity = 1;
+    for (const e of chain) { const css = getComputedStyle(e), [r, g, b, a] = rgba(css.backgroundColor);
+      ground = over([r, g, b], a / 255, ground); opacity *= css.opacity; }
+    const ink = over(rgba(getComputedStyle(element).color), opacity, ground);
+    const light = (c) => c.map((v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+      .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+    const [low, high] = [light(ink), light(ground)].sort((p, q) => p - q);
+    return [(high + 0.05) / (low + 0.05), light(ground), element.innerText.slice(0, 40)]; })"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_words_can_be_read_on_every_page(browser: Browser, address: str, scheme: str) -> None:
+    page = opened(browser, address, "screen", color_scheme=scheme)
+    readable(page, scheme, "#progress span, .demix-queue td, .demix-queue th, .dx-change span, #queue_head span")
+    readable(page, scheme, "[data-testid=stSidebar] p, table.dx td, .st-key-reject p")
+    page.keyboard.press("?")
+    readable(page, scheme, ".demix-sheet dt, .demix-sheet dd, .demix-sheet button")
+    page.keyboard.press("Escape")
+    page.wait_for_selector(".demix-sheet", state="detached")
+    for digit, words in ((6, "Nothing is decided yet"), (4, "Nothing is accepted yet"), (5, "What will change")):
+        page.keyboard.press(f"Shift+Digit{digit}")
+        page.get_by_text(words).first.wait_for()
+        readable(page, scheme, "[data-testid=stMain] p, [data-testid=stMain] h3")
+    page.close()
+
+
+def readable(page: Page, scheme: str, selector: str) -> None:
+    """WCAG's contrast of normal text, 4.5 : 1, and a ground that is dark in the dark."""
+    page.wait_for_selector(selector.split(",")[0])
+    found = page.evaluate(CONTRAST, selector)
+    assert found, selector
+    for ratio, ground, text in found:
+        assert ratio >= 4.5, (round(ratio, 2), text)
+        assert (ground < 0.2) == (scheme == "dark"), text
