@@ -115,7 +115,7 @@ def edit_form(state: State, book: Book, patch: pd.Series) -> None:
             at = classes.index(start) if start in classes else 0
             value: Any = st.selectbox("The right label", classes, index=at, label_visibility="collapsed")
         elif patch["action"] == "reweight":
-            value = st.number_input("The right weight", 0.0, 1000.0, float(start), 0.1, label_visibility="collapsed")
+            value = _own_weight(patch, float(start))
         else:
             value = _own_value(patch, start)
         save, drop, cancel = st.columns(3, gap="small")
@@ -136,11 +136,27 @@ def edit_form(state: State, book: Book, patch: pd.Series) -> None:
         st.rerun()
 
 
+def _own_weight(patch: pd.Series, start: float) -> float:
+    """A number, beside it the weight that balances the groups of the shortcut."""
+    balanced = [float(text) for text, _ in json.loads(patch["alternatives"])]
+    if not balanced:
+        return float(st.number_input("The right weight", 0.0, 1000.0, start, 0.1, label_visibility="collapsed"))
+    field, others = st.columns([1, 1.6], gap="small", vertical_alignment="center")
+    value = float(field.number_input("The right weight", 0.0, 1000.0, start, 0.1, label_visibility="collapsed"))
+    chosen = others.pills(
+        "Other weights", balanced, label_visibility="collapsed", key=f"w_other_{patch['patch_id']}",
+        format_func=lambda weight: texts.BALANCED_WEIGHT.format(weight=weight),
+    )  # fmt: skip
+    return float(chosen) if chosen is not None and value == start else value
+
+
 def _own_value(patch: pd.Series, start: str) -> str:
     """A field, beside it the other likely values; a chosen one counts unless the field was changed."""
     likely = {str(text): p for text, p in json.loads(patch["alternatives"])}
     if not likely:
-        return str(st.text_input("The right value", start, label_visibility="collapsed"))
+        label = texts.OWN_VALUE_OF_SWAP.format(**patch) if patch["action"] == "swap" else "The right value"
+        shown = "visible" if patch["action"] == "swap" else "collapsed"
+        return str(st.text_input(label, start, label_visibility=shown))
     field, others = st.columns([1, 1.6], gap="small", vertical_alignment="center")
     value = str(field.text_input("The right value", start, label_visibility="collapsed"))
     chosen = others.pills(

@@ -203,6 +203,8 @@ SLICES_WORDS = (
 )
 RULER_STRAIGHT = "None of the validation rows looks mislabelled to the models of either side."
 RULER_BENT = "{n} of the validation rows look mislabelled themselves; the comparison can be read without them."
+BALANCED_WEIGHT = "× {weight:g} balances the groups"
+OWN_VALUE_OF_SWAP = "Your own value for {column}; {partner} stays as it is"
 EXPORT_WORDS = (
     "The cleaned file, the list of changes, and the decisions to replay. Untouched records stay byte for byte."
 )

@@ -73,8 +73,12 @@ def _patches(frame: pd.DataFrame, diagnosis: pd.DataFrame) -> pd.DataFrame:
     patches = pd.DataFrame(lines, columns=names)
     patches.insert(0, "patch_id", np.arange(len(patches)))
     patches["gain"], patches["recommended"] = 1e-5, patches["confidence"] >= 0.75
-    label = patches["error_type"] == "label_error"
-    patches["alternatives"] = np.where(label, "[]", '[["42", null], ["", null]]')
+    others = {"label_error": "[]", "feature_error": '[["42", null], ["", null]]', "spurious": '[["3.1", null]]'}
+    patches["alternatives"] = patches["error_type"].map(others)
+    swap = patches["column"] == "capital-gain"
+    patches["partner"] = np.where(swap, "age", "")
+    patches.loc[swap, ["action", "alternatives"]] = ["swap", "[]"]
+    patches.loc[swap, "new"] = frame.loc[patches.loc[swap, "row_id"], "age"].to_numpy()
     patches["pattern"] = np.where(patches["column"] == "hours", "hours: 999 stands for unknown", "")
     return patches
 

@@ -82,6 +82,38 @@ def test_an_edit_is_taken_from_the_field(run: Path, open_app: Open) -> None:
     assert not app.session_state["demix"].editing
 
 
+def test_a_swap_shows_and_changes_both_cells(run: Path, open_app: Open) -> None:
+    app = open_app()
+    book = services.book("fake")
+    patch = book.patches[book.patches["action"] == "swap"].iloc[0]
+    app.session_state["demix"].look_at(int(patch["row_id"]), int(patch["patch_id"]))
+    app.run()
+    assert "capital-gain ⇄ age" in html(app) and f"</del> ⇄ <ins>{patch['new']}</ins>" in html(app)
+    assert html(app).count("⚑ suspect") >= 2, "both cells are marked"
+    app.button(key="edit").click().run()
+    assert next(t for t in app.text_input if "own value" in t.label).label.startswith("Your own value for capital-gain")
+    app.button(key="edit_cancel").click().run()
+    app.button(key="accept").click().run()
+    changes = services.changes("fake")
+    assert changes["column"].tolist() == ["age", "capital-gain"]
+    assert changes["new"].tolist() == [patch["old"], patch["new"]]
+    app.switch_page("views/export.py").run()
+    assert any("**2** swapped cells" in m.value for m in app.markdown)
+
+
+def test_the_weight_that_balances_the_groups_is_one_press_away(run: Path, open_app: Open) -> None:
+    app = open_app()
+    book = services.book("fake")
+    patch = book.patches[book.patches["action"] == "reweight"].iloc[0]
+    app.session_state["demix"].look_at(int(patch["row_id"]), int(patch["patch_id"]))
+    app.run()
+    app.button(key="edit").click().run()
+    pills = next(g for g in app.get("button_group") if g.key == f"w_other_{patch['patch_id']}")
+    pills.set_value(3.1)
+    app.button(key="edit_save").click().run()
+    assert [e.value for e in services.events("fake")] == ["3.1"]
+
+
 def test_bulk_says_the_count_first_and_is_one_event(run: Path, open_app: Open) -> None:
     app = open_app()
     patches = services.book("fake").patches
