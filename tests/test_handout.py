@@ -29,6 +29,7 @@ from demix_core.handout.page import plotly_script, report_html, write_report
 from demix_core.markup import Html, node, script_json
 from demix_core.pipeline import diagnose
 from demix_core.store import Run
+from demix_core.trust.words import how
 from demix_core.types import ErrorType
 from tests import tiny
 from tests.dashboard import fake_run
@@ -138,6 +139,8 @@ def test_decisions_are_counted_and_a_later_measurement_is_told_from_a_present_on
         log.accept(labels)
         states = log.replay()
     facts = gather(run)
+    for kind in ErrorType:
+        assert how(facts.evidence[kind]) in Page(report_html(run)).words
     counts = [facts.decided(facts.of_type(kind)) for kind in ErrorType]
     assert sum(sum(c.values()) for c in counts) == len(states)
     result = evaluate(run, seeds=2)

@@ -17,6 +17,7 @@ from demix_core.decisions import PatchState
 from demix_core.repairs.apply import Changes, expected_gain, plan
 from demix_core.signals.shortcuts import RuleGroup, Shortcut, rule_groups
 from demix_core.store import Manifest, Run
+from demix_core.trust.evidence import Evidence, look
 from demix_core.types import DecisionKind, ErrorType, Event, Schema
 
 SEEDS = 5
@@ -36,8 +37,9 @@ class Rule:
 class Facts:
     """Everything of a run that the handout shows. rows: raw cells of the training rows, by row id, in the order of
 
-    diagnosis; states, events: the review so far; evaluation: the newest measurement, None before the first;
-    current: whether it speaks of the decisions as they stand; gain: what influence expects of them, None if unknown.
+    diagnosis; states, events: the review so far; evidence: what reviewed rows say of each type; evaluation: the newest
+    measurement, None before the first; current: whether it speaks of the decisions as they stand; gain: what influence
+    expects of them, None if unknown.
     """
 
     manifest: Manifest
@@ -49,6 +51,7 @@ class Facts:
     states: Mapping[int, PatchState]
     events: tuple[Event, ...]
     changes: Changes
+    evidence: Mapping[ErrorType, Evidence]
     rules: tuple[Rule, ...]
     evaluation: Mapping[str, Any] | None
     current: bool
@@ -91,6 +94,7 @@ def gather(run: Run) -> Facts:
         states=states,
         events=tuple(events),
         changes=changes,
+        evidence={one.evidence.error_type: one.evidence for one in look(run, tuple(ErrorType))},
         rules=_rules(run, schema, rows, diagnosis),
         evaluation=evaluation,
         current=evaluation is not None and evaluation["key"] == changes.key,

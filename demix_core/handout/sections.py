@@ -15,6 +15,7 @@ from demix_core.handout.facts import Facts
 from demix_core.markup import Html, join, node, table
 from demix_core.palette import GLYPHS, TYPE_MARKS
 from demix_core.signals.shortcuts import RuleGroup
+from demix_core.trust.words import how, interval
 from demix_core.types import Action, DecisionKind, ErrorType
 from demix_core.words import TYPE_NAMES, WHAT_TYPES_MEAN, change_words, column_words, rows, shown
 
@@ -107,16 +108,15 @@ def found(facts: Facts) -> Html:
     """Counts per type, and what can honestly be said of how sure they are."""
     lines = []
     for k, kind in enumerate(ErrorType):
-        flagged, mine, decided = int(facts.flags[:, k].sum()), facts.of_type(kind), facts.decided(facts.of_type(kind))
-        looked = sum(decided.values())
-        taken = f"{looked - decided[DecisionKind.REJECT]:,} of {looked:,}" if looked else "none reviewed"
+        flagged, mine, evidence = int(facts.flags[:, k].sum()), facts.of_type(kind), facts.evidence[kind]
         threshold = facts.summary.get("thresholds", {}).get(kind.value)
         lines.append([
             join([type_name(kind), node("small", WHAT_TYPES_MEAN[kind])]), f"{flagged:,}",
             f"{100 * flagged / max(len(facts.flags), 1):.1f} %", "" if threshold is None else f"{threshold:.2f}",
-            f"{len(mine):,}", f"{int(mine['recommended'].sum()):,}", taken,
+            f"{len(mine):,}", f"{int(mine['recommended'].sum()):,}",
+            interval(evidence.precision),
         ])  # fmt: skip
-    heads = ["suspected", "rows", "share", "threshold", "suggestions", "recommended", "taken, of those reviewed"]
+    heads = ["suspected", "rows", "share", "threshold", "suggestions", "recommended", "share that is right"]
     made = _wide(table(heads, lines, numbers=range(1, 7)))
     return _section("What was found", made, *(node("p", text) for text in _how_sure(facts)), name="found")
 
@@ -124,14 +124,11 @@ def found(facts: Facts) -> Html:
 def _how_sure(facts: Facts) -> Iterator[str]:
     yield (
         "A row may have several errors. A row is flagged from the threshold on; recommended means: sure enough to be "
-        "accepted without looking."
+        "accepted without looking. How many flags are right is known from reviewed rows alone, with 95 % intervals; "
+        "the classifier's own estimate was too often off on real tables, so it is left out here."
     )
-    yield (
-        "How many flags are right can't be told without checking some of them: on real tables the run's own estimate "
-        "was too often off, so it is left out here (summary.json has it). What is known is how the reviewed "
-        "suggestions fared: accepted or edited, of those decided. Unless the reviewed ones were drawn at random, that "
-        "is no estimate for the others."
-    )
+    for kind in ErrorType:
+        yield f"{TYPE_NAMES[kind]}: {how(facts.evidence[kind])}"
 
 
 def the_map(facts: Facts, still: Html) -> Html:
