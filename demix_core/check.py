@@ -25,7 +25,7 @@ from demix_core.pipeline import last_word
 from demix_core.repairs.apply import Changes, expected_gain, plan, repaired
 from demix_core.settings import Settings
 from demix_core.stages import Reporter, Stage, StopAsked
-from demix_core.store import Run, now, write_json
+from demix_core.store import UPDATE, Run, now, write_json
 from demix_core.types import (
     DecisionKind,
     ErrorType,
@@ -100,6 +100,9 @@ def evaluate(
     """
     if not SEEDS[0] <= seeds <= SEEDS[1]:
         raise InputError(f"'seeds' must lie between {SEEDS[0]} and {SEEDS[1]}, not {seeds}.")
+    parent = run.manifest().parent
+    if parent is not None and parent.how == UPDATE:
+        raise InputError("These rows were diagnosed with what another run learned; add them to its table to measure.")
     states, events = _standing(run, accept, min_confidence)
     patches = run.patches()
     changes = plan(patches, states, events)

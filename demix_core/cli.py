@@ -22,7 +22,7 @@ from demix_core import reports
 from demix_core.errors import Cancelled, DemixError, InputError, RunError
 from demix_core.settings import DiagnoseSettings, FitSettings, LoadSettings, MapSettings, Settings
 from demix_core.store import Run, storing, write_file
-from demix_core.types import ErrorType
+from demix_core.types import ErrorType, Progress
 
 app = typer.Typer(
     name="python -m demix_core",
@@ -87,6 +87,12 @@ def diagnose(
     truth: Annotated[
         Path | None, typer.Option(help="The truth that 'inject' wrote: precision, recall, F1 per type.")
     ] = None,
+    update: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN", help="TRAIN holds new or edited rows (column row_id): diagnose them by RUN, no fitting."
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="The run folder. Default: .demix/runs/<name of the table>.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The summary as JSON on stdout.")] = False,
 ) -> None:
@@ -109,11 +115,22 @@ def diagnose(
     from demix_core.summary import read_truth, score
 
     known = read_truth(truth) if truth else None
-    folder = out or RUNS / train.stem
     with reports.progress_bar() as progress:
-        run = run_pipeline(train, folder, chosen, validation, test, weights, progress)
+        if update is None:
+            run = run_pipeline(train, out or RUNS / train.stem, chosen, validation, test, weights, progress)
+        else:
+            if chosen != Settings() or validation or test or weights:
+                raise InputError("With --update everything is as in that run; leave the other choices out.")
+            run = _update(Run.open(update), train, out, progress)
     scores = [] if known is None else score(run.diagnosis(), known)
     reports.diagnosis(run, scores, as_json)
+
+
+def _update(run: Run, rows: Path, out: Path | None, progress: Progress) -> Run:
+    """Beside the run unless told otherwise."""
+    from demix_core.update import update
+
+    return update(run, rows, out or run.path.with_name(f"{run.path.name}-{rows.stem}"), progress)
 
 
 def _kinds(given: list[str] | None) -> dict[str, str] | None:

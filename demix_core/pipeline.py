@@ -10,12 +10,12 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from demix_core.errors import Cancelled, DemixError, InputError, StorageError
+from demix_core.errors import Cancelled, DemixError, InputError, RunError, StorageError
 from demix_core.jobs import only_worker
 from demix_core.models.base import MODELS
 from demix_core.settings import Settings
 from demix_core.stages import Reporter, Stage, StopAsked, run_stages
-from demix_core.store import JobState, Manifest, Run, now, write_file, write_json
+from demix_core.store import UPDATE, JobState, Manifest, Run, now, write_file, write_json
 from demix_core.summary import summarise
 from demix_core.types import ColumnKind, ErrorType, Progress, ShouldStop, never_stop, no_progress
 from demix_core.work import Work
@@ -128,7 +128,12 @@ def _classifier_hash(chosen: str) -> str:
 def _make_ready(run: Run) -> None:
     """Sweeps up after a killed worker, and forgets an old wish to stop (not one that came after the job was queued)."""
     if (run / "manifest.json").exists():
-        run.manifest()
+        parent = run.manifest().parent
+        if parent is not None and parent.how == UPDATE:
+            raise RunError(
+                f"'{run.path}' holds rows that were diagnosed with what the run '{parent.run}' had learned; "
+                "choose another folder for a diagnosis."
+            )
     run.sweep()
     status = run.status() if (run / "status.json").exists() else None
     if status is None or status.state is not JobState.QUEUED:
@@ -186,5 +191,5 @@ def file_hash(path: Path) -> str:
 def _register(run: Run, settings: Settings, inputs: dict[str, dict[str, Any]]) -> None:
     """The manifest of this job: new, or the folder's own with its finished stages."""
     old = run.manifest() if (run / "manifest.json").exists() else None
-    created, stages = (old.created, old.stages) if old else (now(), {})
-    run.write_manifest(Manifest(created, settings.to_dict(), inputs, stages))
+    created, stages, parent = (old.created, old.stages, old.parent) if old else (now(), {}, None)
+    run.write_manifest(Manifest(created, settings.to_dict(), inputs, stages, parent))

@@ -9,6 +9,7 @@ rows.parquet       row id (first column) and the raw cells as text, all rows of 
 split.parquet      row_id, part (train | validation)
 validation.parquet validation_id (first column), raw cells, __target_id: the M rows influence is measured on
 model.safetensors · losses.npy · fit.json · signals/ · detection/ · factors.safetensors · embedding.npy · typical.npy
+halfway.npz · signals/reference.npz · detection/standing.npz · repairs.npz: what rows to come are read against
 patches.parquet · diagnosis.parquet · map_umap.parquet · map_tsne.parquet · summary.json · decisions.sqlite · export/
 samples.json · thresholds.json   rows drawn for review; thresholds that a person moved
 check/             state and result of `evaluate`                     second_reviews/   who judges which patches again
@@ -89,13 +90,30 @@ class Status:
 
 
 @dataclass(frozen=True)
+class Parent:
+    """The run that a run came from. how: CLEANED, its table with the decisions carried out; UPDATE, rows to come that
+    were diagnosed with what it had learned.
+    """
+
+    run: str
+    how: str
+
+
+CLEANED, UPDATE = "cleaned", "update"
+
+
+@dataclass(frozen=True)
 class Manifest:
-    """manifest.json. inputs: {train | validation | test | weights: {name, file, sha256, bytes}}; stages by name."""
+    """manifest.json. inputs: {train | validation | test | weights: {name, file, sha256, bytes}}; stages by name.
+
+    parent: the run that this one came from, if any.
+    """
 
     created: str
     settings: dict[str, Any]
     inputs: dict[str, dict[str, Any]]
     stages: dict[str, StageState]
+    parent: Parent | None = None
 
 
 def now() -> str:
@@ -225,7 +243,8 @@ class Run:
             )
         with self._reading("manifest.json"):
             stages = {k: StageState(k, **{**v, "outputs": tuple(v["outputs"])}) for k, v in data["stages"].items()}
-            return Manifest(data["created"], data["settings"], data["inputs"], stages)
+            parent = Parent(**data["parent"]) if data.get("parent") else None
+            return Manifest(data["created"], data["settings"], data["inputs"], stages, parent)
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Durably."""

@@ -180,6 +180,8 @@ class FittedModel:
     network: torch module (eval mode); architecture: registered name; losses: float32 [E, N] each row's loss in the
     forward pass of each epoch (the dynamics, in the order of Dataset.train_ids; NaN where weights were loaded
     instead of trained); epoch: the epoch whose weights were kept; validation_loss: mean over the validation rows.
+    halfway: the weights amid each epoch, tensors [E, …] in the order of the network's state (empty where loaded): what
+    rows that it never saw would have lost at that time.
     """
 
     network: nn.Module
@@ -187,6 +189,7 @@ class FittedModel:
     losses: np.ndarray
     epoch: int
     validation_loss: float
+    halfway: tuple[np.ndarray, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -17,17 +18,19 @@ import pandas as pd
 from demix_core.classifiers.detect import Case, Detection, detect
 from demix_core.classifiers.thresholds import Estimate, Trust
 from demix_core.columns import to_text
-from demix_core.influence.head import head_of
+from demix_core.influence.head import Head, head_of
 from demix_core.influence.vectors import load_factors, save_factors
 from demix_core.modalities.base import load as load_dataset
 from demix_core.modalities.tabular import TabularEncoder
-from demix_core.models.training import fit, load_weights, save_weights
+from demix_core.models.training import fit, load_weights, save_halfway, save_weights
 from demix_core.projection import described, fitting_rows, project
-from demix_core.repairs.base import Evidence, suggest
+from demix_core.records import save_record
+from demix_core.repairs.base import LEARNED_PARTS, Evidence, Learned, Suggestions, suggest
+from demix_core.repairs.impute import learn as learn_cells
 from demix_core.repairs.impute import suspect_cells
 from demix_core.settings import Settings
-from demix_core.signals.base import Signals, compute
-from demix_core.signals.shortcuts import rule_groups
+from demix_core.signals.base import Signals, learn
+from demix_core.signals.shortcuts import RuleGroup, rule_groups
 from demix_core.stages import Outputs
 from demix_core.store import (
     TARGET_ID,
@@ -52,6 +55,9 @@ from demix_core.types import (
     ShouldStop,
     no_progress,
 )
+
+REFERENCE, STANDING, HALFWAY, REPAIRS = "reference.npz", "standing.npz", "halfway.npz", "repairs.npz"
+"""What rows to come are read against: in signals/, in detection/, the model's weights amid epochs, of repairs."""
 
 DETECTION_ARRAYS = ("probabilities", "wrong", "predictions", "harm", "grad_norm", "loss", "validation_rows")
 
@@ -140,10 +146,11 @@ class Work:
         model = self.fitted
         write_file(run / "model.safetensors", lambda p: save_weights(model.network, p))
         write_array(run / "losses.npy", model.losses)
+        write_file(run / HALFWAY, lambda p: save_halfway(model, p))
         loss = model.validation_loss if math.isfinite(model.validation_loss) else None
         described = {"architecture": model.architecture, "epoch": model.epoch, "validation_loss": loss}
         write_json(run / "fit.json", described)
-        return ("model.safetensors", "losses.npy", "fit.json")
+        return ("model.safetensors", "losses.npy", HALFWAY, "fit.json")
 
     # ---- signals ------------------------------------------------------------------------------------------
     @cached_property
@@ -158,8 +165,14 @@ class Work:
 
     def find_signals(self, progress: Progress, should_stop: ShouldStop) -> Outputs:
         """What can be said of each row without influence."""
-        self.signals = compute(self.dataset.train, self.schema, self.settings.seed, progress, should_stop)
-        write_folder(self.run / "signals", self.signals.save)
+        found, reference = learn(self.dataset.train, self.schema, self.settings.seed, progress, should_stop)
+        self.signals = found
+
+        def write(folder: Path) -> None:
+            found.save(folder)
+            reference.save(folder / REFERENCE)
+
+        write_folder(self.run / "signals", write)
         return ("signals",)
 
     # ---- detect -------------------------------------------------------------------------------------------
@@ -167,7 +180,7 @@ class Work:
     def detection(self) -> Detection:
         """As the detect stage left it."""
         run = self.run
-        arrays = {name: run.array(f"detection/{name}.npy") for name in DETECTION_ARRAYS}
+        arrays: dict[str, Any] = {name: run.array(f"detection/{name}.npy") for name in DETECTION_ARRAYS}
         found = run.json("detection/detection.json")
         estimates = {
             ErrorType(k): Trust(**{name: Estimate(**e) for name, e in v.items()}) for k, v in found["trust"].items()
@@ -203,10 +216,14 @@ class Work:
     # ---- suggest ------------------------------------------------------------------------------------------
     @property
     def flags(self) -> np.ndarray:
-        """bool [N, 3] in the order of ErrorType; a threshold set by hand goes before the detection's own."""
+        """bool [N, 3] in the order of ErrorType."""
+        return self.called(self.detection.probabilities)
+
+    def called(self, p: np.ndarray) -> np.ndarray:
+        """bool [n, 3]: what probabilities [n, 3] call; a threshold set by hand goes before the detection's own."""
         given = self.settings.diagnose.thresholds
         limits = np.array([given.get(kind.value, self.detection.thresholds[kind]) for kind in ErrorType])
-        return np.asarray(self.detection.probabilities >= limits)
+        return np.asarray(p >= limits)
 
     def evidence(self) -> Evidence:
         """What the repairs look at."""
@@ -216,36 +233,26 @@ class Work:
         """Patches, and the diagnosis without its map."""
         run, evidence = self.run, self.evidence()
         progress(0.05, "Looking for likelier labels and cells")
+        rows = np.flatnonzero(self.flags[:, list(ErrorType).index(ErrorType.FEATURE)])
+        evidence = replace(evidence, learned=learn_cells(evidence, rows))
         made = suggest(evidence, self.flags)
         progress(0.9, "Reckoning what each suggestion would bring")
-        gains = gains_of(self.case, self.encoder, evidence.frame, made.patches)
+        head = head_of(self.case.fitted.network, self.train, self.validation, self.schema.task)
+        gains = gains_of(head, self.encoder, evidence.frame, made.patches)
+        slopes = head.v if head is not None else np.zeros((0, 0))
+        write_file(
+            run / REPAIRS,
+            lambda p: save_record(Repairs(evidence.learned, slopes, len(self.train.y), evidence.groups), p),
+        )
         patches = patch_table([asdict(p) | {"gain": g} for p, g in zip(made.patches, gains, strict=True)])
         retire_decisions(run, patches)
         write_table(run / "patches.parquet", patches)
-        declined: dict[str, dict[str, int]] = {}
-        for _, kind, reason in made.declined:
-            counts = declined.setdefault(kind.value, {})
-            counts[reason] = counts.get(reason, 0) + 1
-        write_json(run / "suggest.json", {"declined": declined})
+        write_json(run / "suggest.json", {"declined": declined(made)})
         write_table(run / "diagnosis.parquet", self._diagnosis(evidence))
-        return ("patches.parquet", "suggest.json", "diagnosis.parquet")
+        return ("patches.parquet", "suggest.json", "diagnosis.parquet", REPAIRS)
 
     def _diagnosis(self, evidence: Evidence) -> pd.DataFrame:
-        found, flags = self.detection, self.flags
-        columns: dict[str, object] = {"row_id": self.dataset.train_ids.astype(np.int64)}
-        for k, kind in enumerate(ErrorType):
-            columns[kind.probability_column] = found.probabilities[:, k]
-        for k, kind in enumerate(ErrorType):
-            columns[kind.value] = flags[:, k]
-        names = [c.name for c in self.schema.features]
-        wrong = flags[:, list(ErrorType).index(ErrorType.FEATURE)]
-        columns["suspect_columns"] = [
-            [names[j] for j in suspect_cells(evidence.wrong[i])] if wrong[i] else [] for i in range(len(wrong))
-        ]
-        columns["x"] = columns["y"] = np.full(len(wrong), np.nan, np.float32)
-        columns |= predictions_of(evidence)
-        columns |= {"grad_norm": found.grad_norm, "loss": found.loss, "harm": found.harm}
-        return pd.DataFrame(columns)
+        return diagnosis_table(self.dataset.train_ids, evidence, self.flags, self.detection)
 
     # ---- map ----------------------------------------------------------------------------------------------
     def draw_map(self, progress: Progress, should_stop: ShouldStop) -> Outputs:
@@ -280,7 +287,66 @@ def strata_of(diagnosis: pd.DataFrame, schema: Schema) -> np.ndarray:
     return np.asarray(pd.factorize(predicted)[0] * 8 + types)
 
 
-def evidence_of(case: Case, encoder: TabularEncoder, found: Detection) -> Evidence:
+@dataclass(frozen=True)
+class Repairs:
+    """What the suggest stage learned, for rows to come. head: influence.head.Head.v, empty for none; rows: N; groups:
+    whom each shortcut splits the rows into.
+    """
+
+    learned: Learned | None
+    head: np.ndarray
+    rows: int
+    groups: tuple[RuleGroup, ...]
+
+
+REPAIRS_PARTS = (Learned, *LEARNED_PARTS, RuleGroup)
+
+
+class Found(Protocol):
+    """What detection says of some rows, the fields as in Detection."""
+
+    @property
+    def probabilities(self) -> np.ndarray: ...
+    @property
+    def wrong(self) -> np.ndarray: ...
+    @property
+    def predictions(self) -> np.ndarray: ...
+    @property
+    def harm(self) -> np.ndarray: ...
+    @property
+    def grad_norm(self) -> np.ndarray: ...
+    @property
+    def loss(self) -> np.ndarray: ...
+
+
+def declined(made: Suggestions) -> dict[str, dict[str, int]]:
+    """{error type: {reason: rows without a suggestion}}."""
+    counts: dict[str, dict[str, int]] = {}
+    for _, kind, reason in made.declined:
+        of_kind = counts.setdefault(kind.value, {})
+        of_kind[reason] = of_kind.get(reason, 0) + 1
+    return counts
+
+
+def diagnosis_table(row_ids: np.ndarray, evidence: Evidence, flags: np.ndarray, found: Found) -> pd.DataFrame:
+    """diagnosis.parquet without places on the map. flags: bool [N, 3] in the order of ErrorType."""
+    columns: dict[str, object] = {"row_id": row_ids.astype(np.int64)}
+    for k, kind in enumerate(ErrorType):
+        columns[kind.probability_column] = found.probabilities[:, k]
+    for k, kind in enumerate(ErrorType):
+        columns[kind.value] = flags[:, k]
+    names = [c.name for c in evidence.schema.features]
+    wrong = flags[:, list(ErrorType).index(ErrorType.FEATURE)]
+    columns["suspect_columns"] = [
+        [names[j] for j in suspect_cells(evidence.wrong[i])] if wrong[i] else [] for i in range(len(wrong))
+    ]
+    columns["x"] = columns["y"] = np.full(len(wrong), np.nan, np.float32)
+    columns |= predictions_of(evidence)
+    columns |= {"grad_norm": found.grad_norm, "loss": found.loss, "harm": found.harm}
+    return pd.DataFrame(columns)
+
+
+def evidence_of(case: Case, encoder: TabularEncoder, found: Found) -> Evidence:
     """What the repairs look at, for the rows of the case."""
     signals, scale, text = case.signals, 0.0, encoder.target_text
     given, model, trees = case.train.y, found.predictions, signals.oof
@@ -301,12 +367,11 @@ def evidence_of(case: Case, encoder: TabularEncoder, found: Detection) -> Eviden
     )  # fmt: skip
 
 
-def gains_of(case: Case, encoder: TabularEncoder, frame: pd.DataFrame, patches: Sequence[Patch]) -> np.ndarray:
+def gains_of(head: Head | None, encoder: TabularEncoder, frame: pd.DataFrame, patches: Sequence[Patch]) -> np.ndarray:
     """float64 [P]: what each patch is expected to take off the mean validation loss; NaN where it can't be told.
 
-    frame: the training rows as texts, indexed by row id.
+    frame: the rows as texts, indexed by row id.
     """
-    head = head_of(case.fitted.network, case.train, case.validation, case.schema.task)
     if head is None or not patches:
         return np.full(len(patches), np.nan)
     rows = frame.loc[[p.row_id for p in patches]].reset_index(drop=True)
@@ -370,6 +435,8 @@ def retire_decisions(run: Run, patches: pd.DataFrame) -> None:
 
 
 def _save_detection(folder: Path, found: Detection) -> None:
+    if found.standing is not None:
+        save_record(found.standing, folder / STANDING)
     for name in DETECTION_ARRAYS:
         np.save(folder / f"{name}.npy", getattr(found, name), allow_pickle=False)
     thresholds = {k.value: float(v) for k, v in found.thresholds.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import hypothesis
 import numpy as np
 import pandas as pd
 import pytest
@@ -203,6 +204,7 @@ def test_the_alternative_weight_balances_the_groups_of_the_rule(sides: np.ndarra
             assert sum(mine) == pytest.approx(n / GROUPS, rel=0.03), "each of the four groups weighs a quarter"
 
 
+@hypothesis.settings(deadline=None)  # the first example finds and loads the repairs
 @given(flags=hnp.arrays(bool, (6, 3)), seed=st.integers(0, 5), task=st.sampled_from(list(Task)))
 def test_suggestions_are_numbered_by_row_then_type_and_cover_every_flag(
     flags: np.ndarray, seed: int, task: Task

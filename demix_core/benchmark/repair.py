@@ -26,6 +26,7 @@ from demix_core.classifiers.detect import Case, detect
 from demix_core.columns import to_numeric
 from demix_core.evaluation.arms import Arm, Trainer, truth
 from demix_core.evaluation.metrics import METRICS, Measured
+from demix_core.influence.head import head_of
 from demix_core.modalities.tabular import TabularEncoder
 from demix_core.planting import Parts, split_and_plant
 from demix_core.repairs.base import Evidence, suggest
@@ -255,7 +256,9 @@ def _imputed(scene: Scene) -> tuple[list[float], list[float], list[bool], list[b
 
 def _expected(scene: Scene, patches: Sequence[Patch]) -> float:
     """The fall of the validation loss that influence expects."""
-    return float(gains_of(scene.case, scene.encoder, scene.dirty, patches).sum()) if patches else np.nan
+    case = scene.case
+    head = head_of(case.fitted.network, case.train, case.validation, case.schema.task)
+    return float(gains_of(head, scene.encoder, scene.dirty, patches).sum()) if patches else np.nan
 
 
 # ---- the figures -------------------------------------------------------------------------------------------------

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from demix_core.signals.base import Signals
+from demix_core.signals.cells import CellModel
+from demix_core.signals.placing import NEW, ordinal_rank
 from demix_core.types import ColumnKind, Schema
 
 NAMES = (
@@ -42,13 +44,42 @@ class CellFeatures:
 
 def cell_features(schema: Schema, signals: Signals) -> CellFeatures:
     """Of all N rows. Cost: O(N·F log N)."""
+    cells = signals.cells
+    lift = _clipped(cells)
+    own = _own(signals, _coherence(cells.codes, lift), _ranks(cells.surprise), _ranks(lift))
+    return CellFeatures(own, _columns(schema, signals))
+
+
+def placed_cell_features(schema: Schema, signals: Signals, table: Signals, where: np.ndarray) -> CellFeatures:
+    """Of rows to come. table: the signals of the run's rows; where: int64 [m], see signals.placing."""
+    lift, old = _clipped(signals.cells), _clipped(table.cells)
+    surprises = signals.cells.surprise, table.cells.surprise
+    ranks = [
+        np.stack([ordinal_rank(now[:, j], before[:, j], where) for j in range(now.shape[1])], 1)
+        for now, before in (surprises, (lift, old))
+    ]
+    coherence = _placed_coherence(signals.cells.codes, table.cells.codes, old, where)
+    return CellFeatures(_own(signals, coherence, *ranks), _columns(schema, table))
+
+
+def _clipped(cells: CellModel) -> np.ndarray:
+    return np.clip(cells.lift, -MOST_LIFT, MOST_LIFT)
+
+
+def _own(signals: Signals, coherence: np.ndarray, surprise_rank: np.ndarray, lift_rank: np.ndarray) -> np.ndarray:
+    """float32 [n, F, OWN]."""
     cells, odd = signals.cells, signals.oddities
-    lift = np.clip(cells.lift, -MOST_LIFT, MOST_LIFT)
     own = [
-        np.arcsinh(cells.surprise), lift, np.arcsinh(odd.distance), np.log(odd.share), odd.crowd, odd.form, odd.missing,
-        cells.certainty, _coherence(cells.codes, lift), np.arcsinh(cells.label_shift), signals.pairs.lowest,
-        signals.pairs.mean, _ranks(cells.surprise), _ranks(lift),
+        np.arcsinh(cells.surprise), _clipped(cells), np.arcsinh(odd.distance), np.log(odd.share), odd.crowd, odd.form,
+        odd.missing, cells.certainty, coherence, np.arcsinh(cells.label_shift), signals.pairs.lowest,
+        signals.pairs.mean, surprise_rank, lift_rank,
     ]  # fmt: skip
+    return np.stack(own, 2).astype(np.float32)
+
+
+def _columns(schema: Schema, signals: Signals) -> np.ndarray:
+    """float32 [F, Q − OWN]."""
+    cells, odd, lift = signals.cells, signals.oddities, _clipped(signals.cells)
     kinds = [c.kind for c in schema.features]
     number = [k in (ColumnKind.NUMERIC, ColumnKind.DATETIME) for k in kinds]
     category = [k in (ColumnKind.CATEGORICAL, ColumnKind.BOOLEAN) for k in kinds]
@@ -58,7 +89,7 @@ def cell_features(schema: Schema, signals: Signals) -> CellFeatures:
         cells.label_shift.mean(0),
         np.log(_distinct(odd.share)), np.array(number), np.array(category),
     ]  # fmt: skip
-    return CellFeatures(np.stack(own, 2).astype(np.float32), np.stack(column, 1).astype(np.float32))
+    return np.stack(column, 1).astype(np.float32)
 
 
 def _coherence(codes: np.ndarray, lift: np.ndarray) -> np.ndarray:
@@ -67,6 +98,18 @@ def _coherence(codes: np.ndarray, lift: np.ndarray) -> np.ndarray:
     for j in range(codes.shape[1]):
         total = np.bincount(codes[:, j], weights=lift[:, j])[codes[:, j]] - lift[:, j]
         out[:, j] = total / (np.bincount(codes[:, j])[codes[:, j]] - 1 + SHRINK)
+    return out
+
+
+def _placed_coherence(now: np.ndarray, codes: np.ndarray, lift: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """_coherence of rows to come, float [m, F]. now: their codes; codes, lift: those of the table [N, F]."""
+    out = np.zeros(now.shape)
+    for j in range(now.shape[1]):
+        size = int(max(now[:, j].max(initial=0), codes[:, j].max(initial=0))) + 1
+        total = np.bincount(codes[:, j], weights=lift[:, j], minlength=size)[now[:, j]]
+        mine = (where != NEW) & (codes[where, j] == now[:, j])
+        count = np.bincount(codes[:, j], minlength=size)[now[:, j]] - mine
+        out[:, j] = (total - np.where(mine, lift[where, j], 0)) / (count + SHRINK)
     return out
 
 

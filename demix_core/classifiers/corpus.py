@@ -145,7 +145,7 @@ def _view(table: _Table, architecture: str, rng: np.random.Generator) -> tuple[F
     part = subset(table.held, rng.permutation(len(table.held.y))[: max(32, int(share * len(table.held.y)))])
     environment = make_environment(fitted, part, task, rng)
     predictions, final = predict(fitted.network, rows.x, task), row_losses(fitted.network, rows, task)
-    side = side_features(table.frame, table.schema, rows, fitted, predictions, final, table.signals)
+    side, _ = side_features(table.frame, table.schema, rows, fitted, predictions, final, table.signals)
     statistics, kept = [], []
     for block, token, norm in environment.blocks(rows):
         statistics.append(set_statistics(token, norm))

@@ -16,9 +16,10 @@ import torch
 
 from demix_core.classifiers.cell_features import CellFeatures, cell_features
 from demix_core.classifiers.environment import Environment, make_environment, subset
-from demix_core.classifiers.features import Features, join, side_features, with_ranks
+from demix_core.classifiers.features import RANK, Features, join, side_features, with_ranks
 from demix_core.classifiers.network import Dec, Rows, load_checkpoint
-from demix_core.classifiers.thresholds import Trust, expected_f1_threshold, shift_to_share, trust
+from demix_core.classifiers.thresholds import Trust, expected_f1_threshold, share_shift, shifted, trust
+from demix_core.classifiers.usual import Usual
 from demix_core.errors import Cancelled
 from demix_core.influence.vectors import Factors, factorise, stream
 from demix_core.models.training import predict, row_losses
@@ -45,6 +46,23 @@ DEC_BATCH = 1024
 
 
 @dataclass(frozen=True)
+class Standing:
+    """What rows to come are read against, of N rows of a run.
+
+    usual: numbers of the whole table; ranked: names of the features whose ranks the classifier reads, columns float32
+    [N, R] their values; context: as the classifier reads it; rows: int64, which of the measured validation rows it
+    looks through; shift: of the log-odds, by the person's word on the share of rows with an error.
+    """
+
+    usual: Usual
+    ranked: tuple[str, ...]
+    columns: np.ndarray
+    context: np.ndarray
+    rows: np.ndarray
+    shift: float
+
+
+@dataclass(frozen=True)
 class Detection:
     """What the diagnosis stage hands on, for N training rows and the M validation rows influence was measured on.
 
@@ -53,7 +71,8 @@ class Detection:
     harm float32 [N]: mean Φ over the validation rows (> 0 harms on the whole); grad_norm, loss float32 [N];
     factors: of the M rows; validation_rows int64 [M] positions in the validation set; typical float32 [K, 2, 101]:
     for each class the median sorted influences on validation rows of the same class and of others (regression: K = 1,
-    'same' are targets closer than one standard deviation).
+    'same' are targets closer than one standard deviation). standing: what rows to come are read against; None for a
+    run of an earlier version.
     """
 
     probabilities: np.ndarray
@@ -68,6 +87,7 @@ class Detection:
     factors: Factors
     validation_rows: np.ndarray
     typical: np.ndarray
+    standing: Standing | None = None
 
 
 @dataclass(frozen=True)
@@ -93,19 +113,31 @@ def detect(
     order = rng.permutation(len(case.validation.y))[: settings.influence.validation_rows]
     measured = subset(case.validation, order)
     factors = factorise(case.fitted.network, measured.x, measured.y, task)
-    harm, norm, typical = _profiles(case, measured, factors, settings, _part(progress, 0.0, 0.3), should_stop)
+    harm, norm, typical = profiles(case, measured, factors, settings, _part(progress, 0.0, 0.3), should_stop)
     environment = make_environment(case.fitted, measured, task, rng)
-    features, loss, predictions = row_features(case, environment, _part(progress, 0.3, 0.5), should_stop)
+    features, loss, predictions, usual = row_features(case, environment, _part(progress, 0.3, 0.5), should_stop)
     cells = cell_features(case.schema, case.signals)
-    embedding, p, wrong = _classify(
-        dec, features, cells, environment, case.train, _part(progress, 0.5, 1.0), should_stop
+    picked, around = dec.pick(features)
+    embedding, p, wrong = classify(
+        dec, (picked, around), cells, environment, case.train, _part(progress, 0.5, 1.0), should_stop
     )
     share = settings.diagnose.expected_error_share
-    if share > 0:
-        p = shift_to_share(p, share).astype(np.float32)
+    shift = share_shift(p, share) if share > 0 else 0.0
+    p = shifted(p, shift).astype(np.float32)
+    standing = _standing(dec, features, around, usual, environment.rows, shift)
     thresholds = {kind: expected_f1_threshold(p[:, k]) for k, kind in enumerate(ErrorType)}
     told = {kind: trust(p[:, k], thresholds[kind], dec.trust[k].numpy()) for k, kind in enumerate(ErrorType)}
-    return Detection(p, wrong, embedding, thresholds, told, harm, norm, loss, predictions, factors, order, typical)
+    return Detection(
+        p, wrong, embedding, thresholds, told, harm, norm, loss, predictions, factors, order, typical, standing
+    )
+
+
+def _standing(
+    dec: Dec, features: Features, around: np.ndarray, usual: Usual, rows: np.ndarray, shift: float
+) -> Standing:
+    ranked = tuple(name.removesuffix(RANK) for name in dec.shape.features if name.endswith(RANK))
+    columns = [features.names.index(name) for name in ranked]
+    return Standing(usual, ranked, features.values[:, columns], around, rows, shift)
 
 
 def _part(progress: Progress, start: float, stop: float) -> Progress:
@@ -117,28 +149,28 @@ def _part(progress: Progress, start: float, stop: float) -> Progress:
 
 def row_features(
     case: Case, environment: Environment, progress: Progress = no_progress, should_stop: ShouldStop = never_stop
-) -> tuple[Features, np.ndarray, np.ndarray]:
-    """(features with ranks of all N rows, loss [N], model outputs [N, K]): the first pass."""
+) -> tuple[Features, np.ndarray, np.ndarray, Usual]:
+    """(features with ranks of all N rows, loss [N], model outputs [N, K], what is usual): the first pass."""
     predictions = predict(case.fitted.network, case.train.x, case.schema.task)
     loss = row_losses(case.fitted.network, case.train, case.schema.task)
-    side = side_features(case.frame, case.schema, case.train, case.fitted, predictions, loss, case.signals)
+    side, usual = side_features(case.frame, case.schema, case.train, case.fitted, predictions, loss, case.signals)
     statistics = environment.statistics(case.train, progress, should_stop)
-    return join([with_ranks(side), with_ranks(statistics)]), loss, predictions
+    return join([with_ranks(side), with_ranks(statistics)]), loss, predictions, usual
 
 
 @torch.no_grad()
-def _classify(
+def classify(
     dec: Dec,
-    features: Features,
+    picked: tuple[np.ndarray, np.ndarray],
     cells: CellFeatures,
     environment: Environment,
     rows: Encoded,
-    progress: Progress,
-    should_stop: ShouldStop,
+    progress: Progress = no_progress,
+    should_stop: ShouldStop = never_stop,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Second pass: (embedding [N, 64], probabilities [N, 3], P(cell wrong) [N, F])."""
-    picked, around = (torch.from_numpy(a) for a in dec.pick(features))
-    n, columns = len(picked), cells.own.shape[1]
+    """Second pass: (embedding [N, 64], probabilities [N, 3], P(cell wrong) [N, F]). picked: as by Dec.pick."""
+    features, around = (torch.from_numpy(a) for a in picked)
+    n, columns = len(features), cells.own.shape[1]
     embedding = np.empty((n, dec.shape.embedding), np.float32)
     p = np.empty((n, len(ErrorType)), np.float32)
     wrong = np.empty((n, columns), np.float32)
@@ -148,7 +180,7 @@ def _classify(
                 raise Cancelled("Stopped while naming errors.")
             here = slice(start, min(start + DEC_BATCH, part.stop))
             some = Rows(
-                features=picked[here],
+                features=features[here],
                 context=around.expand(here.stop - here.start, -1),
                 tokens=token[here.start - part.start : here.stop - part.start],
                 cells=torch.from_numpy(cells.block(here)),
@@ -159,13 +191,13 @@ def _classify(
     return embedding, p, wrong
 
 
-def _profiles(
+def profiles(
     case: Case,
     measured: Encoded,
     factors: Factors,
     settings: Settings,
-    progress: Progress,
-    should_stop: ShouldStop,
+    progress: Progress = no_progress,
+    should_stop: ShouldStop = never_stop,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """One pass at all M validation rows: (harm [N], gradient norm [N], typical curves [K, 2, 101])."""
     n = len(case.train.y)

@@ -22,12 +22,13 @@ BLOCK = 2048
 
 @dataclass(frozen=True)
 class Environment:
-    """A fitted task model and the validation rows it is looked at through."""
+    """A fitted task model and the validation rows it is looked at through; rows: int64, which of them these are."""
 
     fitted: FittedModel
     task: Task
     factors: Factors
     view: ValidationView
+    rows: np.ndarray
 
     def blocks(
         self, rows: Encoded, progress: Progress = no_progress, should_stop: ShouldStop = never_stop
@@ -59,9 +60,14 @@ def subset(data: Encoded, rows: np.ndarray) -> Encoded:
 
 def make_environment(fitted: FittedModel, validation: Encoded, task: Task, rng: np.random.Generator) -> Environment:
     """Look through at most SET_SIZE validation rows, drawn at random."""
-    chosen = subset(validation, rng.permutation(len(validation.y))[:SET_SIZE])
+    return look_through(fitted, validation, rng.permutation(len(validation.y))[:SET_SIZE], task)
+
+
+def look_through(fitted: FittedModel, validation: Encoded, rows: np.ndarray, task: Task) -> Environment:
+    """Look through these validation rows, in this order."""
+    chosen = subset(validation, rows)
     factors = factorise(fitted.network, chosen.x, chosen.y, task)
     spread = float(np.std(validation.y)) or 1.0
     return Environment(
-        fitted, task, factors, view_validation(chosen, row_losses(fitted.network, chosen, task), task, spread)
+        fitted, task, factors, view_validation(chosen, row_losses(fitted.network, chosen, task), task, spread), rows
     )

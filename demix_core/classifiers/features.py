@@ -13,8 +13,10 @@ import numpy as np
 import pandas as pd
 import torch
 
+from demix_core.classifiers.usual import FAR, SURPRISING, Usual
 from demix_core.columns import to_numeric
 from demix_core.signals.base import Signals
+from demix_core.signals.placing import average_rank
 from demix_core.types import ColumnKind, Encoded, FittedModel, Schema, Task
 
 CHANNELS = ("influence", "influence_last", "influence_first", "similarity", "agreement", "validation_loss")
@@ -23,12 +25,6 @@ QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 NEAREST = 20
 RANK = ":rank"
 DYNAMICS = 5
-SURPRISING = 3.0
-"""Nats above the expected from which a cell counts as surprising."""
-
-FAR = 1.0
-"""Widths of the bulk beyond it from which a number counts as far out."""
-
 RULES = 3
 """Rules that are told apart; must not exceed signals.base.RULES_HIDDEN."""
 
@@ -90,51 +86,48 @@ def side_features(
     predictions: np.ndarray,
     final_loss: np.ndarray,
     signals: Signals,
-) -> Features:
-    """Everything about N rows that needs no validation row. predictions: model outputs [N, K]."""
+    table: Usual | None = None,
+    where: np.ndarray | None = None,
+) -> tuple[Features, Usual]:
+    """Everything about N rows that needs no validation row, and what is usual. predictions: model outputs [N, K].
+
+    table, where: for rows to come what is usual in the run's table, and their places in it, see signals.placing.
+    """
     out = Collector()
     target = np.zeros(len(frame)) if schema.classes else to_numeric(frame[schema.target])
     strong = given_label_scores(signals.oof, train.y, schema.task, target)
-    shown = predictions if schema.classes else np.stack([predictions[:, 0], _scale(train.y - predictions[:, 0])], 1)
+    usual = table or Usual.of(schema, train.y, predictions, strong, signals)
+    scale = np.full(len(frame), usual.residual, np.float32)
+    shown = predictions if schema.classes else np.stack([predictions[:, 0], scale], 1)
     model = given_label_scores(shown, train.y, schema.task, train.y)
     for name, values in strong.items():
         out.add("side", f"oof_{name}", values)
     for name, values in model.items():
         out.add("side", f"model_{name}", values)
-    _add_labels(out, schema, train, strong, signals)
+    _add_labels(out, schema, train.y, signals, usual, where)
+    ranked = usual.rank_in_class(strong["p"], train.y, bool(schema.classes), where)
+    out.add("side", "oof_rank_in_class", ranked)
     _add_dynamics(out, fitted, final_loss)
-    _add_cells(out, signals)
-    _add_oddities(out, schema, signals)
-    _add_shortcuts(out, strong, signals)
-    _add_run(out, schema, strong, signals, len(frame))
-    return out.done()
-
-
-def _scale(residual: np.ndarray) -> np.ndarray:
-    return np.full(len(residual), 1.4826 * np.median(np.abs(residual)) + 1e-6)
+    _add_cells(out, signals, usual)
+    _add_oddities(out, schema, signals, usual)
+    _add_shortcuts(out, strong, signals, usual)
+    _add_run(out, schema, usual, len(frame))
+    return out.done(), usual
 
 
 def _add_labels(
-    out: Collector, schema: Schema, train: Encoded, strong: dict[str, np.ndarray], signals: Signals
+    out: Collector, schema: Schema, y: np.ndarray, signals: Signals, usual: Usual, where: np.ndarray | None
 ) -> None:
     """Class prior (density of the target for regression) and how the label looks from the cells."""
     if schema.classes:
-        prior = (np.bincount(train.y, minlength=len(schema.classes)) / len(train.y))[train.y]
-        predicted = signals.oof.argmax(1)
-        predicted_prior = (np.bincount(train.y, minlength=len(schema.classes)) / len(train.y))[predicted]
+        shares = usual.class_shares(len(schema.classes))
+        prior, predicted_prior = shares[y], shares[signals.oof.argmax(1)]
     else:
-        rank = pd.Series(train.y).rank(pct=True).to_numpy()
+        rank = usual.rank_of_target(y, where)
         prior, predicted_prior = np.minimum(rank, 1 - rank), rank
     out.add("side", "class_prior", prior)
     out.add("side", "predicted_prior", predicted_prior)
     out.add("side", "label_surprise", np.log1p(np.maximum(signals.cells.label_surprise, 0)))
-    out.add(
-        "side", "oof_rank_in_class", _rank_within(strong["p"], train.y if schema.classes else np.zeros(len(train.y)))
-    )
-
-
-def _rank_within(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    return pd.Series(values).groupby(groups).rank(pct=True).to_numpy()
 
 
 def _add_dynamics(out: Collector, fitted: FittedModel, final_loss: np.ndarray) -> None:
@@ -148,10 +141,10 @@ def _add_dynamics(out: Collector, fitted: FittedModel, final_loss: np.ndarray) -
     out.add("side", "loss_final", np.log(final_loss + 1e-3))
 
 
-def _add_cells(out: Collector, signals: Signals) -> None:
+def _add_cells(out: Collector, signals: Signals, usual: Usual) -> None:
     """The most surprising cells, and whether their columns are surprising in many rows (errors come in groups)."""
     s, lift = signals.cell_surprise, np.sort(signals.cells.lift, 1)
-    heat = (s > SURPRISING).mean(0)
+    heat = usual.heat
     order = np.argsort(-s, 1)
     top = np.take_along_axis(s, order[:, : min(3, s.shape[1])], 1)
     out.add("side", "surprise_top", _pad(np.arcsinh(top), 3))
@@ -174,7 +167,7 @@ def _pad(values: np.ndarray, width: int) -> np.ndarray:
     return np.pad(values, ((0, 0), (0, width - values.shape[1])), mode="edge")
 
 
-def _add_oddities(out: Collector, schema: Schema, signals: Signals) -> None:
+def _add_oddities(out: Collector, schema: Schema, signals: Signals, usual: Usual) -> None:
     """How far out the row's numbers are, how many rows share just that value, how rare its categories are, gaps."""
     odd = signals.oddities
     far = odd.distance
@@ -184,7 +177,7 @@ def _add_oddities(out: Collector, schema: Schema, signals: Signals) -> None:
     out.add("side", "far_count", np.log1p((far > FAR).sum(1)))
     out.add("side", "far_share", np.log(np.take_along_axis(odd.share, first, 1)[:, 0]) * (far.max(1) > 0))
     out.add("side", "far_crowd", np.take_along_axis(odd.crowd, first, 1)[:, 0] * (far.max(1) > 0))
-    out.add("side", "far_heat", (far > FAR).mean(0)[first[:, 0]])
+    out.add("side", "far_heat", usual.far[first[:, 0]])
     out.add("side", "crowd_top", _pad(-np.sort(-odd.crowd, 1)[:, :2], 2))
     out.add("side", "form_top", _pad(-np.sort(-odd.form, 1)[:, :2], 2))
     categories = [j for j, c in enumerate(schema.features) if c.kind in (ColumnKind.CATEGORICAL, ColumnKind.BOOLEAN)]
@@ -193,7 +186,7 @@ def _add_oddities(out: Collector, schema: Schema, signals: Signals) -> None:
     out.add("side", "missing", np.log1p(odd.missing.sum(1)))
 
 
-def _add_shortcuts(out: Collector, strong: dict[str, np.ndarray], signals: Signals) -> None:
+def _add_shortcuts(out: Collector, strong: dict[str, np.ndarray], signals: Signals, usual: Usual) -> None:
     """Which strong rules the row breaks, and whether its label is likely when the rule's columns are hidden.
 
     A row that breaks a rule and whose label is likely all the same is an exception, not a wrong label. Shallow trees
@@ -205,6 +198,7 @@ def _add_shortcuts(out: Collector, strong: dict[str, np.ndarray], signals: Signa
     out.add("side", "shortcut", signals.shortcuts.lifts)
     strength, sides, without, shares = _rules(signals)
     broken = sides != 0
+    often = np.concatenate([usual.broken, np.zeros(len(strength) - len(usual.broken))])
     out.add("side", "rule_side", sides[:, :RULES])
     out.add("side", "rule_broken", broken[:, :RULES] * strength[:RULES])
     out.add("side", "rule_without", without - signals.cells.label_surprise[:, None])
@@ -213,7 +207,7 @@ def _add_shortcuts(out: Collector, strong: dict[str, np.ndarray], signals: Signa
     out.add("side", "rule_best_kept", (~broken * strength).max(1))
     out.add("side", "run_rule_strength", np.broadcast_to(strength[:RULES], (len(sides), RULES)))
     out.add("side", "run_rule_share", np.broadcast_to(shares[:RULES], (len(sides), RULES)))
-    out.add("side", "run_rule_broken", np.broadcast_to(broken.mean(0)[:RULES], (len(sides), RULES)))
+    out.add("side", "run_rule_broken", np.broadcast_to(often[:RULES], (len(sides), RULES)))
     out.add("side", "run_information", np.broadcast_to(signals.shortcuts.information, (len(sides), 3)))
 
 
@@ -228,20 +222,19 @@ def _rules(signals: Signals) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nda
     return strength, sides, np.concatenate([known, own], 1), np.concatenate([found.shares, np.zeros(lacking)])
 
 
-def _add_run(out: Collector, schema: Schema, strong: dict[str, np.ndarray], signals: Signals, rows: int) -> None:
+def _add_run(out: Collector, schema: Schema, usual: Usual, rows: int) -> None:
     """The run as a whole: the regime that a row's numbers are to be read in. Constant over rows."""
-    s, far = signals.cell_surprise, signals.oddities.distance
     ones = np.ones(rows)
     out.add("side", "run_regression", ones * (schema.task is Task.REGRESSION))
     out.add("side", "run_classes", ones * np.log(max(len(schema.classes), 2)))
-    out.add("side", "run_rows", ones * np.log(rows))
-    out.add("side", "run_oof", ones * strong["p"].mean())
-    out.add("side", "run_oof_wrong", ones * (strong["margin"] < 0).mean())
-    out.add("side", "run_oof_very_wrong", ones * (strong["p"] < 0.1).mean())
-    out.add("side", "run_surprising", ones * (s > SURPRISING).mean())
-    out.add("side", "run_hottest", ones * (s > SURPRISING).mean(0).max())
-    out.add("side", "run_far", ones * (far > FAR).mean())
-    out.add("side", "run_farthest", ones * (far > FAR).mean(0).max())
+    out.add("side", "run_rows", ones * np.log(len(usual.y)))
+    out.add("side", "run_oof", ones * usual.p.mean())
+    out.add("side", "run_oof_wrong", ones * usual.margin_below)
+    out.add("side", "run_oof_very_wrong", ones * usual.p_low)
+    out.add("side", "run_surprising", ones * usual.surprising)
+    out.add("side", "run_hottest", ones * usual.heat.max())
+    out.add("side", "run_far", ones * usual.far_mean)
+    out.add("side", "run_farthest", ones * usual.far.max())
 
 
 @dataclass(frozen=True)
@@ -345,6 +338,20 @@ def with_ranks(features: Features) -> Features:
     names = tuple(f"{n}{RANK}" for n, v in zip(features.names, varies, strict=True) if v)
     groups = tuple(g for g, v in zip(features.groups, varies, strict=True) if v)
     return Features(np.concatenate([features.values, ranked], 1), features.names + names, features.groups + groups)
+
+
+def with_placed_ranks(features: Features, names: tuple[str, ...], table: np.ndarray, where: np.ndarray) -> Features:
+    """with_ranks of rows to come, for the features of these names only. table: float32 [N, R], theirs in the run.
+
+    where: the rows' places in it, see signals.placing.
+    """
+    at = {name: i for i, name in enumerate(features.names)}
+    values = [features.values[:, at[name]] for name in names]
+    ranks = [average_rank(v, table[:, j], where) for j, v in enumerate(values)]
+    ranked = np.stack(ranks, 1).astype(np.float32) if ranks else np.zeros((len(where), 0), np.float32)
+    groups = tuple(features.groups[at[name]] for name in names)
+    both = np.concatenate([features.values, ranked], 1)
+    return Features(both, features.names + tuple(f"{n}{RANK}" for n in names), features.groups + groups)
 
 
 def context(features: Features) -> Features:

@@ -173,8 +173,11 @@ class Dec(nn.Module):
 
         InputError when one is not computed by this version.
         """
-        around = context(features)
-        return _pick(features, self.shape.features), _pick(around, self.shape.context)[0]
+        return self.pick_features(features), _pick(context(features), self.shape.context)[0]
+
+    def pick_features(self, features: Features) -> np.ndarray:
+        """float32 [n, F]: the features that this checkpoint reads, in its order. InputError: as pick."""
+        return _pick(features, self.shape.features)
 
 
 def _pick(features: Features, wanted: tuple[str, ...]) -> np.ndarray:

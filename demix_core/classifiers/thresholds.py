@@ -60,12 +60,26 @@ def _estimate(value: float, errors: np.ndarray) -> Estimate:
 
 def shift_to_share(p: np.ndarray, share: float) -> np.ndarray:
     """Move all log-odds of p [N, 3] by one constant so that the expected share of rows with any error is `share`."""
-    odds = np.log(np.clip(p, 1e-7, 1 - 1e-7) / np.clip(1 - p, 1e-7, 1 - 1e-7))
+    return shifted(p, share_shift(p, share))
+
+
+def shifted(p: np.ndarray, shift: float) -> np.ndarray:
+    """p with all log-odds moved by `shift`."""
+    return p if shift == 0 else 1 / (1 + np.exp(-(_odds(p) + shift)))
+
+
+def _odds(p: np.ndarray) -> np.ndarray:
+    return np.asarray(np.log(np.clip(p, 1e-7, 1 - 1e-7) / np.clip(1 - p, 1e-7, 1 - 1e-7)))
+
+
+def share_shift(p: np.ndarray, share: float) -> float:
+    """The constant of shift_to_share; 0 where none does it."""
+    odds = _odds(p)
 
     def excess(shift: float) -> float:
         clean = np.prod(1 / (1 + np.exp(odds + shift)), axis=1)
         return float(1 - clean.mean()) - share
 
     if excess(-30) > 0 or excess(30) < 0:
-        return p
-    return 1 / (1 + np.exp(-(odds + brentq(excess, -30, 30))))
+        return 0.0
+    return float(brentq(excess, -30, 30))

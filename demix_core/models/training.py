@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
-from demix_core.errors import Cancelled, InputError, StorageError
+from demix_core.errors import Cancelled, InputError, RunError, StorageError
 from demix_core.models.base import build, origin, row_loss, target_tensor
 from demix_core.settings import FitSettings
 from demix_core.types import Encoded, FittedModel, Progress, ShouldStop, Task, never_stop, no_progress
@@ -71,7 +72,8 @@ def fit(
             break
     run.network.load_state_dict(best_state)
     progress(1.0, f"Kept epoch {best_epoch + 1}: validation loss {best:.4f}")
-    return FittedModel(run.network.eval(), settings.model, np.stack(history), best_epoch, best)
+    halfway = tuple(np.stack(weights) for weights in zip(*run.halfway, strict=True))
+    return FittedModel(run.network.eval(), settings.model, np.stack(history), best_epoch, best, halfway)
 
 
 def _check(train: Encoded, validation: Encoded, settings: FitSettings) -> None:
@@ -107,6 +109,7 @@ class _Run:
             self.weights = own if self.weights is None else own * self.weights
         self.generator = torch.Generator().manual_seed(seed)
         self.optimiser = torch.optim.AdamW(self.network.parameters(), lr=settings.learning_rate, fused=True)
+        self.halfway: list[list[np.ndarray]] = []
 
     def state(self) -> dict[str, torch.Tensor]:
         """A copy of the present weights."""
@@ -124,6 +127,8 @@ class _Run:
             if should_stop():
                 raise Cancelled("Training was cancelled.")
             batch = slice(start, start + size)
+            if start <= n // 2 < start + size:
+                self.halfway.append([tensor.half().numpy() for tensor in self.network.state_dict().values()])
             visited[batch] = self._step(x[batch], y[batch], None if weights is None else weights[batch])
             done = (epoch + min(start + size, n) / n) / self.settings.epochs
             progress(done, f"Epoch {epoch + 1} of at most {self.settings.epochs}")
@@ -152,6 +157,24 @@ def _class_weights(y: torch.Tensor, n_classes: int) -> torch.Tensor | None:
         return None
     weights = torch.where(shares > 0, shares, 1.0).rsqrt()
     return (weights / (weights * shares).sum()).float()
+
+
+def losses_on_the_way(model: FittedModel, data: Encoded, task: Task) -> np.ndarray:
+    """float32 [E, n]: each row's loss amid each epoch, as if it had been visited then without being learned from.
+
+    float32 [0, n] for loaded weights. The weights amid epochs are kept in half precision.
+    """
+    made = origin(model.network)
+    if made is None or not model.halfway:
+        return np.empty((0, len(data.y)), np.float32)
+    network = build(made.architecture, made.n_inputs, made.n_outputs)
+    names, losses = list(network.state_dict()), []
+    for weights in zip(*model.halfway, strict=True):
+        network.load_state_dict(
+            {n: torch.from_numpy(w.astype(np.float32)) for n, w in zip(names, weights, strict=True)}
+        )
+        losses.append(row_losses(network, data, task))
+    return np.stack(losses)
 
 
 def predict(network: nn.Module, x: np.ndarray, task: Task) -> np.ndarray:
@@ -189,6 +212,21 @@ def save_weights(network: nn.Module, path: Path) -> None:
         Path(path).write_bytes(save(tensors, metadata))
     except OSError as error:
         raise StorageError(f"The weights can't be written to {path} ({error.strerror}).") from error
+
+
+def save_halfway(model: FittedModel, path: Path) -> None:
+    """Write the weights amid each epoch as .npz."""
+    with Path(path).open("wb") as file:
+        np.savez(file, *model.halfway)
+
+
+def load_halfway(path: Path) -> tuple[np.ndarray, ...]:
+    """The inverse of save_halfway. RunError: missing or damaged."""
+    try:
+        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return tuple(arrays[f"arr_{i}"] for i in range(len(arrays.files)))
+    except (OSError, KeyError, ValueError, EOFError, BadZipFile) as error:
+        raise RunError(f"'{Path(path).name}' is missing or damaged; diagnose the table again.") from error
 
 
 def load_weights(name: str, n_inputs: int, n_outputs: int, path: Path) -> FittedModel:

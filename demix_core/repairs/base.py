@@ -25,6 +25,8 @@ import numpy as np
 import pandas as pd
 
 from demix_core.registry import Family
+from demix_core.repairs.conditional import GUESSER_PARTS, Guesser
+from demix_core.repairs.patterns import Shared
 from demix_core.signals.cells import CellModel
 from demix_core.signals.oddities import Oddities
 from demix_core.signals.shortcuts import RuleGroup
@@ -43,6 +45,17 @@ class Rule(Protocol):
 
 
 @dataclass(frozen=True)
+class Learned:
+    """What the repairs learned of a table's cells: how to guess them, and the mistakes that many share."""
+
+    guesser: Guesser
+    shared: tuple[Shared, ...]
+
+
+LEARNED_PARTS = (*GUESSER_PARTS, Shared)
+
+
+@dataclass(frozen=True)
 class Evidence:
     """What proposers may look at; all arrays in the order of frame, the N training rows (raw cells as texts).
 
@@ -50,7 +63,8 @@ class Evidence:
     model, out_of_fold: float32 [N, K] class probabilities; regression: [N, 1] predictions in target units, with
     residual_scale their spread. wrong: float32 [N, F], P(cell wrong); cells, oddities: what is known of each cell.
     against: int [N], index into rules or −1; target_text: class id or value -> text as in the file; sides: int8 [N, R],
-    on which side of each rule a row is (see ShortcutSignals); groups: whom each rule splits the rows into.
+    on which side of each rule a row is (see ShortcutSignals); groups: whom each rule splits the rows into; learned: what
+    was learned of cells before, None: it is learned of these rows; to_come: they are rows to come, not a table.
     """
 
     frame: pd.DataFrame
@@ -68,6 +82,8 @@ class Evidence:
     target_text: Callable[[float], str]
     sides: np.ndarray
     groups: tuple[RuleGroup, ...]
+    learned: Learned | None = None
+    to_come: bool = False
 
     def cell(self, row: int, column: str) -> str:
         """The text of one cell; row: position in frame."""

@@ -8,7 +8,7 @@ Cost: one fit on at most FIT_ROWS rows per column with suspect cells.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -16,8 +16,9 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 
 from demix_core.columns import labels, to_numeric
 from demix_core.repairs.patterns import decimals_of
-from demix_core.signals.out_of_fold import matrix
-from demix_core.types import Column, ColumnKind, Schema
+from demix_core.signals.out_of_fold import Columns
+from demix_core.signals.trees import Trees, trees_of
+from demix_core.types import ColumnKind, Schema
 
 SUSPECT = 0.5
 FIT_ROWS, LEAST_ROWS = 6000, 40
@@ -47,6 +48,65 @@ class Guess:
     high: str = ""
 
 
+@dataclass(frozen=True)
+class ColumnGuesser:
+    """The trees of one column. place: of the feature; classes: its categories, none for numbers.
+
+    For numbers: low, high: ends of the 80 % interval around a prediction; decimals: as written; known: its values.
+    """
+
+    place: int
+    trees: Trees
+    classes: tuple[str, ...] = ()
+    low: float = 0.0
+    high: float = 0.0
+    decimals: int = 0
+    known: np.ndarray = field(default_factory=lambda: np.zeros(0))
+
+    def guesses(self, x: np.ndarray, texts: np.ndarray) -> Iterator[Guess | None]:
+        """One per row; None where no other category is at all likely. x: float [m, F − 1]; texts: the cells."""
+        predicted = self.trees.predict(x)
+        if not self.classes:
+            for value in predicted[:, 0]:
+                yield Guess(self._text(value), low=self._text(value + self.low), high=self._text(value + self.high))
+            return
+        for text, p in zip(texts, predicted, strict=True):
+            order = [k for k in np.argsort(-p)[: ALTERNATIVES + 1] if p[k] >= LEAST_PROBABILITY]
+            ranked = [(self.classes[k], float(p[k])) for k in order if self.classes[k] != text]
+            yield Guess(*ranked[0], tuple(ranked[1:])) if ranked else None
+
+    def _text(self, value: float) -> str:
+        value = float(np.clip(value, self.known[0], self.known[-1]))
+        if len(self.known) <= FEW_VALUES:
+            value = float(self.known[np.abs(self.known - value).argmin()])
+        return f"{value:.{self.decimals}f}"
+
+
+@dataclass(frozen=True)
+class Guesser:
+    """What was learned of a table: how cells become numbers, and trees for columns that had suspect cells."""
+
+    columns: Columns
+    guessers: tuple[ColumnGuesser, ...]
+
+    def guess(
+        self, frame: pd.DataFrame, schema: Schema, wrong: np.ndarray, asked: np.ndarray
+    ) -> dict[tuple[int, int], Guess]:
+        """{(position of the row, place of the feature): guess} of the asked cells, bool [n, F]. frame: texts."""
+        hidden = np.where((wrong >= SUSPECT) | asked, np.nan, self.columns.matrix(frame, schema))
+        found: dict[tuple[int, int], Guess] = {}
+        for one in self.guessers:
+            rows = np.flatnonzero(asked[:, one.place])
+            if len(rows):
+                texts = labels(frame[schema.features[one.place].name].iloc[rows])
+                made = one.guesses(np.delete(hidden[rows], one.place, 1), texts)
+                found |= {(int(i), one.place): g for i, g in zip(rows, made, strict=True) if g is not None}
+        return found
+
+
+GUESSER_PARTS = (Guesser, ColumnGuesser, Columns, Trees)
+
+
 def guess_cells(
     frame: pd.DataFrame,
     schema: Schema,
@@ -59,15 +119,26 @@ def guess_cells(
 
     far: bool [N, F], cells so far from the bulk that nothing is learned from them, nor are they ever suggested.
     """
-    x = matrix(frame, schema)
+    return learn_guesser(frame, schema, wrong, asked, far, seed).guess(frame, schema, wrong, asked)
+
+
+def learn_guesser(
+    frame: pd.DataFrame,
+    schema: Schema,
+    wrong: np.ndarray,
+    asked: np.ndarray,
+    far: np.ndarray | None = None,
+    seed: int = 0,
+) -> Guesser:
+    """What guess_cells learns of a table; arguments as there."""
+    columns = Columns.of(frame, schema)
     bad = wrong >= SUSPECT
     calm = ~bad.any(1) & ~asked.any(1)
-    hidden = np.where(bad | asked, np.nan, x)
-    found: dict[tuple[int, int], Guess] = {}
+    hidden = np.where(bad | asked, np.nan, columns.matrix(frame, schema))
+    made: list[ColumnGuesser] = []
     rng = np.random.default_rng(seed)
     for place in np.flatnonzero(asked.any(0)):
         column = schema.features[place]
-        rows = np.flatnonzero(asked[:, place])
         series = frame[column.name]
         fine = ~bad[:, place] & ~asked[:, place] & (labels(series) != "")
         fine &= True if far is None else ~far[:, place]
@@ -76,51 +147,41 @@ def guess_cells(
             continue
         fit = rng.permutation(fit)[:FIT_ROWS]
         others = np.delete(hidden, place, 1)
-        made = _numbers if column.kind is ColumnKind.NUMERIC else _categories
+        learn = _numbers if column.kind is ColumnKind.NUMERIC else _categories
         if column.kind in (ColumnKind.NUMERIC, ColumnKind.CATEGORICAL, ColumnKind.BOOLEAN):
-            found |= {(int(i), int(place)): g for i, g in made(series, column, others, fit, rows, seed)}
-    return found
+            learned = learn(series, others, fit, np.flatnonzero(asked[:, place]), seed, int(place))
+            made += [learned] if learned is not None else []
+    return Guesser(columns, tuple(made))
 
 
 def _numbers(
-    series: pd.Series, column: Column, x: np.ndarray, fit: np.ndarray, rows: np.ndarray, seed: int
-) -> Iterator[tuple[int, Guess]]:
+    series: pd.Series, x: np.ndarray, fit: np.ndarray, rows: np.ndarray, seed: int, place: int
+) -> ColumnGuesser | None:
     y = to_numeric(series)
     fit = fit[np.isfinite(y[fit])]
     if len(fit) < LEAST_ROWS:
-        return
+        return None
     held, learned = np.split(fit, [int(HELD * len(fit))])
     model = HistGradientBoostingRegressor(
         loss="absolute_error", max_iter=ITERATIONS, learning_rate=0.15, early_stopping=False, random_state=seed
     ).fit(x[learned], y[learned])
     low, high = np.quantile(y[held] - model.predict(x[held]), INTERVAL)
-    decimals, known = decimals_of(series, rows), np.unique(y[fit])
-    least, most = known[[0, -1]]
-
-    def text(value: float) -> str:
-        value = float(np.clip(value, least, most))
-        if len(known) <= FEW_VALUES:
-            value = float(known[np.abs(known - value).argmin()])
-        return f"{value:.{decimals}f}"
-
-    for i, value in zip(rows, model.predict(x[rows]), strict=True):
-        yield int(i), Guess(text(value), low=text(value + low), high=text(value + high))
+    return ColumnGuesser(
+        place, trees_of(model), low=float(low), high=float(high), decimals=decimals_of(series, rows),
+        known=np.unique(y[fit]),
+    )  # fmt: skip
 
 
 def _categories(
-    series: pd.Series, column: Column, x: np.ndarray, fit: np.ndarray, rows: np.ndarray, seed: int
-) -> Iterator[tuple[int, Guess]]:
+    series: pd.Series, x: np.ndarray, fit: np.ndarray, rows: np.ndarray, seed: int, place: int
+) -> ColumnGuesser | None:
     texts = labels(series)
     kept = pd.Series(texts[fit]).value_counts().index[:MOST_CATEGORIES]
     fit = fit[np.isin(texts[fit], kept)]
     if len(kept) < 2:
-        return
+        return None
     rounds = max(10, ITERATIONS // max(1, len(kept) // 3))
     model = HistGradientBoostingClassifier(
         max_iter=rounds, learning_rate=0.15, early_stopping=False, random_state=seed
     ).fit(x[fit], texts[fit])
-    for i, p in zip(rows, model.predict_proba(x[rows]), strict=True):
-        order = [k for k in np.argsort(-p)[: ALTERNATIVES + 1] if p[k] >= LEAST_PROBABILITY]
-        ranked = [(str(model.classes_[k]), float(p[k])) for k in order if str(model.classes_[k]) != texts[i]]
-        if ranked:
-            yield int(i), Guess(*ranked[0], tuple(ranked[1:]))
+    return ColumnGuesser(place, trees_of(model), tuple(map(str, model.classes_)))

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from demix_core.repairs.base import REPAIRS, Declined, Evidence, Proposal
-from demix_core.repairs.conditional import Guess, guess_cells
-from demix_core.repairs.patterns import CROWD, Fix, find_patterns
+from demix_core.repairs.base import REPAIRS, Declined, Evidence, Learned, Proposal
+from demix_core.repairs.conditional import Guess, learn_guesser
+from demix_core.repairs.patterns import CROWD, Fix, apply_shared, learn_shared
 from demix_core.repairs.swaps import Swap, find_swaps
 from demix_core.signals.cells import CellModel
 from demix_core.signals.oddities import Oddities
@@ -48,6 +48,22 @@ def suspect_cells(wrong: np.ndarray) -> list[int]:
     return [j for i, j in enumerate(order) if i == 0 or wrong[j] >= max(FLOOR, SHARE * top)]
 
 
+def asked_cells(wrong: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """bool [N, F]: the suspect cells of these rows; wrong: float [N, F]."""
+    asked = np.zeros(wrong.shape, bool)
+    for row in rows:
+        asked[row, suspect_cells(wrong[row])] = True
+    return asked
+
+
+def learn(evidence: Evidence, rows: np.ndarray) -> Learned:
+    """What the cells of a table teach, when these rows are the ones to be mended."""
+    asked, frame, schema, wrong = asked_cells(evidence.wrong, rows), evidence.frame, evidence.schema, evidence.wrong
+    guesser = learn_guesser(frame, schema, wrong, asked, evidence.oddities.distance >= TAIL)
+    expected = {at: guess.text for at, guess in guesser.guess(frame, schema, wrong, asked).items()}
+    return Learned(guesser, learn_shared(frame, schema, np.where(asked, wrong, 0), evidence.oddities, expected))
+
+
 @REPAIRS.register("impute")
 class Impute:
     """The suggested value of the suspect cells.
@@ -64,19 +80,14 @@ class Impute:
     @staticmethod
     def propose(evidence: Evidence, rows: np.ndarray) -> Iterator[list[Proposal] | Declined]:
         """One proposal per suspect cell with another value to offer: a shared mistake undone, else a likely value."""
-        suspects = [suspect_cells(evidence.wrong[row]) for row in rows]
-        asked = np.zeros(evidence.wrong.shape, bool)
-        for row, places in zip(rows, suspects, strict=True):
-            asked[row, places] = True
-        far = evidence.oddities.distance >= TAIL
-        guesses = guess_cells(evidence.frame, evidence.schema, evidence.wrong, asked, far)
-        expected = {at: guess.text for at, guess in guesses.items()}
-        wrong = np.where(asked, evidence.wrong, 0)
-        fixes = find_patterns(evidence.frame, evidence.schema, wrong, evidence.oddities, expected)
-        swaps = find_swaps(evidence.frame, evidence.schema, evidence.wrong, rows)
-        for row, places in zip(rows, suspects, strict=True):
+        asked, frame, schema = asked_cells(evidence.wrong, rows), evidence.frame, evidence.schema
+        learned = evidence.learned or learn(evidence, rows)
+        guesses = learned.guesser.guess(frame, schema, evidence.wrong, asked)
+        fixes = apply_shared(learned.shared, frame, schema, np.where(asked, evidence.wrong, 0))
+        swaps = {} if evidence.to_come else find_swaps(frame, schema, evidence.wrong, rows)  # several rows must agree
+        for row in rows:
             swap = swaps.get(int(row))
-            rest = [j for j in places if swap is None or j not in (swap.first, swap.second)]
+            rest = [j for j in suspect_cells(evidence.wrong[row]) if swap is None or j not in (swap.first, swap.second)]
             found = [
                 _proposal(evidence, int(row), j, fixes.get((int(row), j)), guesses.get((int(row), j))) for j in rest
             ]

@@ -7,8 +7,8 @@ Looked for among the suspect cells of a column only: a placeholder (one far valu
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 
 import numpy as np
@@ -63,64 +63,117 @@ def find_patterns(
 
     expected: likely texts of suspect cells; a unit counts only where it is also the usual ratio to what is expected.
     """
-    found: dict[tuple[int, int], Fix] = {}
+    return apply_shared(learn_shared(frame, schema, wrong, odd, expected), frame, schema, wrong)
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What is known of one column's shared mistakes.
+
+    placeholders: numbers that stand for unknown, with the words for it; factor: cells are this many times what they
+    should be (0: no such mistake), when they lie outside low to high and inside it once mended, written with
+    `decimals`, told by `what` and `words`; texts, counts: the column's categories (none for numbers).
+    """
+
+    place: int
+    placeholders: tuple[tuple[float, str], ...] = ()
+    factor: float = 0.0
+    low: float = 0.0
+    high: float = 0.0
+    decimals: int = 0
+    what: str = ""
+    words: str = ""
+    texts: tuple[str, ...] = ()
+    counts: tuple[int, ...] = ()
+
+
+def learn_shared(
+    frame: pd.DataFrame,
+    schema: Schema,
+    wrong: np.ndarray,
+    odd: Oddities,
+    expected: Mapping[tuple[int, int], str] | None = None,
+) -> tuple[Shared, ...]:
+    """The shared mistakes of a table; arguments as find_patterns."""
+    found: list[Shared] = []
     for place, column in enumerate(schema.features):
         suspect = np.flatnonzero(wrong[:, place] >= SUSPECT)
         if column.kind is ColumnKind.NUMERIC and len(suspect) >= LEAST_CELLS:
             likely = {i: text for (i, j), text in (expected or {}).items() if j == place}
-            fixes = _of_numbers(frame[column.name], column, suspect, odd, place, likely)
+            found.append(_of_numbers(frame[column.name], suspect, odd, place, likely))
         elif column.kind in (ColumnKind.CATEGORICAL, ColumnKind.BOOLEAN):
-            fixes = _of_words(frame[column.name], column, suspect)
-        else:
-            continue
-        found |= {(row, place): fix for row, fix in fixes}
+            counts = pd.Series(labels(frame[column.name]), dtype=object).value_counts()
+            known = tuple(str(t) for t in counts.index), tuple(int(c) for c in counts)
+            found.append(Shared(place, texts=known[0], counts=known[1]))
+    return tuple(found)
+
+
+def apply_shared(
+    shared: Sequence[Shared], frame: pd.DataFrame, schema: Schema, wrong: np.ndarray
+) -> dict[tuple[int, int], Fix]:
+    """{(position of the row, place of the feature): fix} of the suspect cells of these rows, or of rows to come."""
+    found: dict[tuple[int, int], Fix] = {}
+    for one in shared:
+        column = schema.features[one.place]
+        suspect = np.flatnonzero(wrong[:, one.place] >= SUSPECT)
+        if len(suspect):
+            mend = _mended_words if one.texts else _mended_numbers
+            found |= {(row, one.place): fix for row, fix in mend(one, frame[column.name], column, suspect)}
     return found
 
 
-def _of_numbers(
-    series: pd.Series, column: Column, suspect: np.ndarray, odd: Oddities, place: int, likely: Mapping[int, str]
-) -> Iterator[tuple[int, Fix]]:
+def _mended_numbers(one: Shared, series: pd.Series, column: Column, suspect: np.ndarray) -> Iterator[tuple[int, Fix]]:
+    numbers, stands = to_numeric(series), dict(one.placeholders)
+    for i in suspect:
+        value = float(numbers[i])
+        if value in stands:
+            yield int(i), Fix(f"{column.name}: {value:g} stands for unknown", "", stands[value])
+        elif one.factor and value != 0 and not one.low <= value <= one.high:
+            mended = value / one.factor
+            if one.low <= mended <= one.high:
+                yield int(i), Fix(f"{column.name}: cells that {one.what}", f"{mended:.{one.decimals}f}", one.words)
+
+
+def _of_numbers(series: pd.Series, suspect: np.ndarray, odd: Oddities, place: int, likely: Mapping[int, str]) -> Shared:
     numbers = to_numeric(series)
     suspect = suspect[np.isfinite(numbers[suspect])]
     values, counts = np.unique(numbers[suspect], return_counts=True)
     apart = (odd.distance[:, place] >= FAR) & (odd.crowd[:, place] >= CROWD)
-    placeholders = set()
+    placeholders = {}
     for value, count in zip(values, counts, strict=True):
         rows = suspect[numbers[suspect] == value]
         if count >= LEAST_CELLS and apart[rows].all() and count >= LEAST_SHARE * (numbers == value).sum():
-            placeholders.add(value)
-            words = f"{count:,} suspect cells hold exactly {value:g}, as if it stood for 'unknown'"
-            yield from ((int(i), Fix(f"{column.name}: {value:g} stands for unknown", "", words)) for i in rows)
+            placeholders[float(value)] = f"{count:,} suspect cells hold exactly {value:g}, as if it stood for 'unknown'"
     rest = np.array([i for i in suspect if numbers[i] not in placeholders], int)
-    yield from _of_units(series, numbers, column, rest, (float(odd.low[place]), float(odd.high[place])), likely)
+    bulk = (float(odd.low[place]), float(odd.high[place]))
+    return _of_units(Shared(place, tuple(placeholders.items())), series, numbers, rest, bulk, likely)
 
 
 def _of_units(
+    shared: Shared,
     series: pd.Series,
     numbers: np.ndarray,
-    column: Column,
     suspect: np.ndarray,
     bulk: tuple[float, float],
     likely: Mapping[int, str],
-) -> Iterator[tuple[int, Fix]]:
+) -> Shared:
     width = max(bulk[1] - bulk[0], 1e-12)
     low, high = bulk[0] - width, bulk[1] + width
     outside = suspect[(numbers[suspect] < low) | (numbers[suspect] > high)]
     if len(outside) < LEAST_CELLS:
-        return
+        return shared
     mended = {f: numbers[outside] / f for f in FACTORS}
     inside = {f: (v >= low) & (v <= high) & (numbers[outside] != 0) for f, v in mended.items()}
     best = max(FACTORS, key=lambda f: int(inside[f].sum()))
     hits = int(inside[best].sum())
     if hits < max(LEAST_CELLS, LEAST_SHARE * len(outside)):
-        return
+        return shared
     if not _usual_ratio(numbers, outside[inside[best]], best, likely):
-        return
-    decimals = decimals_of(series, suspect)
+        return shared
     what = "have the wrong sign" if best < 0 else f"are {best:g} times what they should be"
-    for i, value in zip(outside[inside[best]], mended[best][inside[best]], strict=True):
-        words = f"{hits:,} suspect cells {what}, as in another unit" if best > 0 else f"{hits:,} suspect cells {what}"
-        yield int(i), Fix(f"{column.name}: cells that {what}", f"{value:.{decimals}f}", words)
+    words = f"{hits:,} suspect cells {what}, as in another unit" if best > 0 else f"{hits:,} suspect cells {what}"
+    decimals = decimals_of(series, suspect)
+    return replace(shared, factor=best, low=low, high=high, decimals=decimals, what=what, words=words)
 
 
 def _usual_ratio(numbers: np.ndarray, rows: np.ndarray, factor: float, likely: Mapping[int, str]) -> bool:
@@ -144,17 +197,17 @@ def decimals_of(series: pd.Series, suspect: np.ndarray) -> int:
     return max((len(m.group(1)) for m in found if m), default=0)
 
 
-def _of_words(series: pd.Series, column: Column, suspect: np.ndarray) -> Iterator[tuple[int, Fix]]:
-    texts = labels(series)
-    counts = pd.Series(texts, dtype=object).value_counts()
-    common = [str(t) for t in counts.index if t and counts[t] > max(RARE * len(texts), LEAST_CELLS)]
+def _mended_words(one: Shared, series: pd.Series, column: Column, suspect: np.ndarray) -> Iterator[tuple[int, Fix]]:
+    texts, counts = labels(series), dict(zip(one.texts, one.counts, strict=True))
+    often = max(RARE * sum(one.counts), LEAST_CELLS)
+    common = [t for t in one.texts if t and counts[t] > often]
     spelled: dict[str, str | None] = {}
     for i in suspect:
-        text = texts[i]
-        if not text or counts[text] > max(RARE * len(texts), LEAST_CELLS):
+        text, count = texts[i], counts.get(texts[i], 1)
+        if not text or count > often:
             continue
         if text not in spelled:
-            spelled[text] = _known_spelling(text, [c for c in common if counts[c] >= COMMON_TIMES * counts[text]])
+            spelled[text] = _known_spelling(text, [c for c in common if counts[c] >= COMMON_TIMES * count])
         known = spelled[text]
         if known is not None:
             yield int(i), Fix(f"{column.name}: spelled unlike '{known}'", known, f"'{text}' looks like '{known}'")

@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from demix_core.signals.cells import CellModel, fit_cells
-from demix_core.signals.oddities import Oddities, find_oddities
-from demix_core.signals.out_of_fold import OutOfFold, out_of_fold
-from demix_core.signals.pairs import Pairs, find_pairs
-from demix_core.signals.shortcuts import Shortcut, ShortcutSignals, find_shortcuts
+from demix_core.records import load_record, save_record
+from demix_core.signals.binning import Cut
+from demix_core.signals.cells import Bins, CellModel, CellReference, learn_cells
+from demix_core.signals.oddities import ColumnOddities, Oddities, OddityReference, find_oddities
+from demix_core.signals.out_of_fold import Columns, Fold, Folds, OutOfFold, learn_out_of_fold
+from demix_core.signals.pairs import PairReference, Pairs, learn_pairs
+from demix_core.signals.shortcuts import Rule, Shortcut, ShortcutReference, ShortcutSignals, learn_shortcuts
+from demix_core.signals.trees import Trees
 from demix_core.types import Progress, Schema, ShouldStop, never_stop, no_progress
 
 RULES_HIDDEN = 3
@@ -95,6 +98,48 @@ class Signals:
         )
 
 
+@dataclass(frozen=True)
+class Reference:
+    """What the five sources learned of the run's table: rows to come are looked at without learning again."""
+
+    folds: Folds
+    cells: CellReference
+    oddities: OddityReference
+    pairs: PairReference
+    shortcuts: ShortcutReference
+
+    def save(self, path: Path) -> None:
+        """One .npz file."""
+        save_record(self, path)
+
+    @classmethod
+    def load(cls, path: Path) -> Reference:
+        """The inverse of save. RunError: missing or damaged."""
+        return load_record(path, cls, REFERENCE_PARTS)
+
+    def place(
+        self, frame: pd.DataFrame, old: pd.DataFrame, schema: Schema, table: Signals, where: np.ndarray
+    ) -> Signals:
+        """Signals of m rows to come, by what was learned of the run's N rows; every label must be a known one.
+
+        old: for edited rows of the table their cells as they were, any cells for others; table: the signals of the N
+        rows; where: int64 [m], the place of the old version among them, placing.NEW for none.
+        """
+        return Signals(
+            self.folds.place(frame, schema, where),
+            self.cells.place(frame, schema, table.cells, where),
+            self.oddities.place(frame, old, schema, where),
+            self.pairs.place(frame, schema, where),
+            self.shortcuts.place(frame, schema, table.shortcuts, where),
+        )
+
+
+REFERENCE_PARTS = (
+    Folds, Fold, Trees, Columns, CellReference, Bins, Cut, OddityReference, ColumnOddities, PairReference,
+    ShortcutReference, Rule,
+)  # fmt: skip
+
+
 def compute(
     frame: pd.DataFrame,
     schema: Schema,
@@ -103,10 +148,23 @@ def compute(
     should_stop: ShouldStop = never_stop,
 ) -> Signals:
     """Signals of the training rows (frame: Dataset.train)."""
-    oof = out_of_fold(frame, schema, seed, lambda f, m: progress(0.45 * f, m), should_stop)
+    return learn(frame, schema, seed, progress, should_stop)[0]
+
+
+def learn(
+    frame: pd.DataFrame,
+    schema: Schema,
+    seed: int,
+    progress: Progress = no_progress,
+    should_stop: ShouldStop = never_stop,
+) -> tuple[Signals, Reference]:
+    """compute, with what was learned for rows to come."""
+    oof, folds = learn_out_of_fold(frame, schema, seed, lambda f, m: progress(0.45 * f, m), should_stop)
     progress(0.45, "Looking for shortcuts")
-    shortcuts = find_shortcuts(frame, schema)
+    shortcuts, rules = learn_shortcuts(frame, schema)
     hidden = [rule.columns for rule in shortcuts.rules[:RULES_HIDDEN]]
-    cells = fit_cells(frame, schema, seed, lambda f, m: progress(0.5 + 0.48 * f, m), should_stop, hidden)
+    cells, bins = learn_cells(frame, schema, seed, lambda f, m: progress(0.5 + 0.48 * f, m), should_stop, hidden)
     progress(0.98, "Looking at single cells and pairs of cells")
-    return Signals(oof, cells, find_oddities(frame, schema), find_pairs(frame, schema), shortcuts)
+    pairs, partners = learn_pairs(frame, schema)
+    signals = Signals(oof, cells, find_oddities(frame, schema), pairs, shortcuts)
+    return signals, Reference(folds, bins, OddityReference.of(frame, schema), partners, rules)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from demix_core.columns import labels, to_datetime, to_numeric, to_text
+from demix_core.columns import datetime_format, labels, to_datetime, to_numeric, to_text
 from demix_core.types import ColumnKind, Schema
 
 BINS = 24
@@ -26,10 +26,62 @@ SPIKE_ROWS = 6
 
 
 @dataclass(frozen=True)
+class Cut:
+    """How a column was binned, for cells to come. A code that no row had is `size`, one beyond the codes there are.
+
+    kind: numeric, datetime, categorical or another (one code for all). edges: float64, of numbers; used: int64 [codes],
+    the numbers of the intervals between edges that some row fell into; form: of times; names: categories in the order
+    of their codes; rest: whether the last code stands for all other categories.
+    """
+
+    kind: str
+    size: int
+    edges: np.ndarray
+    used: np.ndarray
+    form: str | None = None
+    names: tuple[str, ...] = ()
+    rest: bool = False
+
+    def codes(self, series: pd.Series) -> np.ndarray:
+        """int64 [m] in [0, size]."""
+        if self.kind == ColumnKind.NUMERIC:
+            return self._of_numbers(to_numeric(series))
+        if self.kind == ColumnKind.DATETIME:
+            return self._of_numbers(to_datetime(series, self.form))
+        if self.names:
+            found = pd.Index(self.names, dtype=object).get_indexer(pd.Index(to_text(series), dtype=object))
+            return np.where(found < 0, self.size - 1 if self.rest else self.size, found).astype(np.int64)
+        return np.zeros(len(series), np.int64)
+
+    def _of_numbers(self, numbers: np.ndarray) -> np.ndarray:
+        if not len(self.used):
+            return np.where(np.isnan(numbers), 0, self.size).astype(np.int64)
+        missing = np.isnan(numbers)
+        interval = np.searchsorted(self.edges, np.where(missing, 0.0, numbers), side="right")
+        place = np.searchsorted(self.used, interval).clip(0, len(self.used) - 1)
+        codes = np.where(self.used[place] == interval, place, self.size)
+        return np.where(missing, self.size - 1, codes).astype(np.int64)
+
+    def nearest(self, numbers: np.ndarray) -> np.ndarray:
+        """int64 [m] in [0, size) of numbers that are there: where no row fell into the interval, the next one."""
+        interval = np.searchsorted(self.edges, numbers, side="right")
+        return np.searchsorted(self.used, interval).clip(0, len(self.used) - 1).astype(np.int64)
+
+
+def _alike(kind: ColumnKind) -> Cut:
+    return Cut(str(kind.value), 1, np.zeros(0), np.zeros(0, np.int64))
+
+
+ALIKE = _alike(ColumnKind.TEXT)
+"""Of a column with one code for all."""
+
+
+@dataclass(frozen=True)
 class Binned:
     """One column's codes. codes: int64 [n] in [0, size); values[c]: a cell text that code c stands for.
 
-    ordered: codes follow the numbers' order, the last code is 'missing'; far: bool [size], bins beyond the outer tails.
+    ordered: codes follow the numbers' order, the last code is 'missing'; far: bool [size], bins beyond the outer tails;
+    cut: how cells to come get their codes.
     """
 
     codes: np.ndarray
@@ -37,6 +89,7 @@ class Binned:
     values: tuple[str, ...]
     ordered: bool
     far: np.ndarray
+    cut: Cut = ALIKE
 
 
 def bin_column(series: pd.Series, kind: ColumnKind, bins: int = BINS) -> Binned:
@@ -44,14 +97,15 @@ def bin_column(series: pd.Series, kind: ColumnKind, bins: int = BINS) -> Binned:
     if kind is ColumnKind.NUMERIC:
         return bin_numbers(to_numeric(series), series, bins)
     if kind is ColumnKind.DATETIME:
-        return bin_numbers(to_datetime(series), series, bins)
+        form = datetime_format(series)
+        return bin_numbers(to_datetime(series, form), series, bins, form, ColumnKind.DATETIME)
     if kind in (ColumnKind.CATEGORICAL, ColumnKind.BOOLEAN):
         return _bin_categories(to_text(series).astype(str))
-    return _single(len(series))
+    return _single(len(series), _alike(kind))
 
 
-def _single(n: int) -> Binned:
-    return Binned(np.zeros(n, np.int64), 1, ("",), ordered=False, far=np.zeros(1, bool))
+def _single(n: int, cut: Cut) -> Binned:
+    return Binned(np.zeros(n, np.int64), 1, ("",), ordered=False, far=np.zeros(1, bool), cut=cut)
 
 
 def bulk(known: np.ndarray) -> tuple[float, float, float]:
@@ -70,12 +124,18 @@ def bulk(known: np.ndarray) -> tuple[float, float, float]:
     return low, high, float(np.median(others)) if len(others) else max(abs(low), 1.0)
 
 
-def bin_numbers(numbers: np.ndarray, series: pd.Series, bins: int = BINS) -> Binned:
-    """Quantile bins, spikes and tails in the order of the numbers; 'missing' last."""
+def bin_numbers(
+    numbers: np.ndarray,
+    series: pd.Series,
+    bins: int = BINS,
+    form: str | None = None,
+    kind: ColumnKind = ColumnKind.NUMERIC,
+) -> Binned:
+    """Quantile bins, spikes and tails in the order of the numbers; 'missing' last. form, kind: of times."""
     missing = np.isnan(numbers)
     known = numbers[~missing]
     if not len(known):
-        return _single(len(numbers))
+        return _single(len(numbers), _alike(kind))
     low, high, width = bulk(known)
     tails = [edge for t in TAILS for edge in (low - t * width, np.nextafter(high + t * width, np.inf))]
     inside = known[(known >= tails[0]) & (known < tails[1])]
@@ -89,7 +149,8 @@ def bin_numbers(numbers: np.ndarray, series: pd.Series, bins: int = BINS) -> Bin
     values = (*(_typical(numbers, texts, codes == c) for c in range(count)), "")
     middle = np.array([np.median(numbers[codes == c]) if (codes == c).any() else low for c in range(count)])
     far = np.append((middle < low - TAILS[-1] * width) | (middle > high + TAILS[-1] * width), False)
-    return Binned(codes.astype(np.int64), count + 1, values, ordered=True, far=far)
+    cut = Cut(str(kind.value), count + 1, edges, used.astype(np.int64), form)
+    return Binned(codes.astype(np.int64), count + 1, values, ordered=True, far=far, cut=cut)
 
 
 def _spikes(known: np.ndarray) -> np.ndarray:
@@ -116,6 +177,11 @@ def _typical(numbers: np.ndarray, texts: np.ndarray, rows: np.ndarray) -> str:
     return str(texts[at[np.argsort(numbers[at], kind="stable")[len(at) // 2]]])
 
 
+def _by_name(names: tuple[str, ...], rest: bool = False) -> Cut:
+    kind = str(ColumnKind.CATEGORICAL.value)
+    return Cut(kind, len(names) + rest, np.zeros(0), np.zeros(0, np.int64), names=names, rest=rest)
+
+
 def _bin_categories(texts: np.ndarray) -> Binned:
     names, inverse, counts = np.unique(texts, return_inverse=True, return_counts=True)
     order = np.argsort(-counts, kind="stable")[:CATEGORIES]
@@ -123,7 +189,8 @@ def _bin_categories(texts: np.ndarray) -> Binned:
     code_of[order] = np.arange(len(order))
     rare = len(order) < len(names)
     values = tuple(names[order]) + (("",) if rare else ())
-    return Binned(code_of[inverse], len(values), values, ordered=False, far=np.zeros(len(values), bool))
+    cut = _by_name(tuple(map(str, names[order])), rare)
+    return Binned(code_of[inverse], len(values), values, ordered=False, far=np.zeros(len(values), bool), cut=cut)
 
 
 def bin_target(target: pd.Series, schema: Schema, bins: int = 6) -> Binned:
@@ -131,16 +198,23 @@ def bin_target(target: pd.Series, schema: Schema, bins: int = 6) -> Binned:
     if schema.classes:
         ids = {c: i for i, c in enumerate(schema.classes)}
         codes = np.array([ids[t] for t in labels(target)], np.int64)
-        return Binned(
-            codes, len(schema.classes), schema.classes, ordered=False, far=np.zeros(len(schema.classes), bool)
-        )
+        far = np.zeros(len(schema.classes), bool)
+        return Binned(codes, len(far), schema.classes, ordered=False, far=far, cut=_by_name(schema.classes))
     numbers = to_numeric(target)
     edges = np.unique(np.quantile(numbers, np.linspace(0, 1, bins + 1)[1:-1]))
     codes = np.searchsorted(edges, numbers, side="right")
     used, codes = np.unique(codes, return_inverse=True)
     texts = to_text(target).astype(str)
     values = tuple(_typical(numbers, texts, codes == c) for c in range(len(used)))
-    return Binned(codes.astype(np.int64), len(used), values, ordered=True, far=np.zeros(len(used), bool))
+    cut = Cut(str(ColumnKind.NUMERIC.value), len(used), edges, used.astype(np.int64))
+    return Binned(codes.astype(np.int64), len(used), values, ordered=True, far=np.zeros(len(used), bool), cut=cut)
+
+
+def target_codes(cut: Cut, target: pd.Series, schema: Schema) -> np.ndarray:
+    """int64 [m] in [0, size): codes of labels to come as bin_target cut them; every label must be a known one."""
+    if schema.classes:
+        return cut.codes(pd.Series(labels(target), dtype=object))
+    return cut.nearest(to_numeric(target))
 
 
 def code_lift(codes: np.ndarray, size: int, y: np.ndarray, classes: int) -> tuple[np.ndarray, float]:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from demix_core.columns import is_missing, to_datetime, to_numeric, to_text
+from demix_core.columns import datetime_format, is_missing, to_datetime, to_numeric, to_text
 from demix_core.signals.binning import bulk
+from demix_core.signals.placing import NEW
 from demix_core.types import Column, ColumnKind, Schema
 
 MOST_WIDTHS = 1e4
@@ -47,18 +48,113 @@ def find_oddities(frame: pd.DataFrame, schema: Schema) -> Oddities:
     return Oddities(*per_cell, *np.array(bulks, np.float64).T)
 
 
-def _numbers(series: pd.Series, column: Column) -> np.ndarray:
+@dataclass(frozen=True)
+class ColumnOddities:
+    """One column of the run's table. bulk: (low, high, width), of no number NaN; numbers with counts, in order;
+
+    texts with counts, forms with counts; form: of times.
+    """
+
+    bulk: tuple[float, float, float]
+    numbers: np.ndarray
+    number_counts: np.ndarray
+    texts: np.ndarray
+    text_counts: np.ndarray
+    forms: np.ndarray
+    form_counts: np.ndarray
+    form: str | None
+
+    @classmethod
+    def of(cls, series: pd.Series, column: Column) -> ColumnOddities:
+        """Counts of everything that a cell to come is compared with."""
+        form = datetime_format(series) if column.kind is ColumnKind.DATETIME else None
+        numbers = _numbers(series, column, form)
+        known = numbers[~np.isnan(numbers)]
+        texts = to_text(series).astype(str)
+        counted = np.unique(_filled(numbers), return_counts=True), np.unique(texts, return_counts=True)
+        forms = np.unique(_forms(texts, _ordered(column)), return_counts=True)
+        ends = bulk(known) if len(known) else (np.nan, np.nan, np.nan)
+        return cls(ends, *counted[0], *counted[1], *forms, form)
+
+    def place(self, now: pd.Series, old: pd.Series, column: Column, where: np.ndarray, rows: int) -> list[np.ndarray]:
+        """distance, share, crowd, form, missing of cells to come; old: the cells of their old versions, if any."""
+        known, total = where != NEW, rows + (where == NEW)
+        texts, before = to_text(now).astype(str), to_text(old).astype(str)
+        share = (_others(self.texts, self.text_counts, texts, before, known) + 1) / total
+        distance, crowd, form, missing = np.zeros(len(now)), np.zeros(len(now)), np.zeros(len(now)), is_missing(now)
+        ordered = _ordered(column)
+        if ordered:
+            numbers, earlier = _numbers(now, column, self.form), _filled(_numbers(old, column, self.form))
+            distance = _beyond(numbers, *self.bulk)
+            pairs = zip(numbers, np.where(known, earlier, np.nan), strict=True)
+            crowd = np.array([self._crowd(number, was) for number, was in pairs])
+        if column.kind is not ColumnKind.TEXT:
+            looks, looked = _forms(texts, ordered), _forms(before, ordered)
+            form = -np.log((_others(self.forms, self.form_counts, looks, looked, known) + 1) / total)
+        return [distance, share, crowd, np.where(missing, 0.0, form), missing.astype(float)]
+
+    def _crowd(self, number: float, was: float) -> float:
+        """_crowd of one number in the column with it, and without its old version (NaN for none)."""
+        if np.isnan(number):
+            return 0.0
+        at = int(np.searchsorted(self.numbers, number))
+        some = slice(max(0, at - 12), at + 13)  # more neighbours than the eight that count
+        values, counts = self.numbers[some], self.number_counts[some].copy()
+        counts[values == was] -= 1
+        values, counts = values[counts > 0], counts[counts > 0]
+        there = int(np.searchsorted(values, number))
+        if there < len(values) and values[there] == number:
+            counts[there] += 1
+        else:
+            counts = np.insert(counts, there, 1)
+        usual = float(np.median(_around(counts)[there]))
+        return max(float(np.log(counts[there] / max(usual, 1))), 0.0)
+
+
+@dataclass(frozen=True)
+class OddityReference:
+    """What find_oddities counted: one per feature; rows: N."""
+
+    columns: tuple[ColumnOddities, ...]
+    rows: int
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame, schema: Schema) -> OddityReference:
+        """Of the run's table."""
+        return cls(tuple(ColumnOddities.of(frame[c.name], c) for c in schema.features), len(frame))
+
+    def place(self, frame: pd.DataFrame, old: pd.DataFrame, schema: Schema, where: np.ndarray) -> Oddities:
+        """Of rows to come. old: their old versions, any cells where there is none; where: int64 [m], see placing."""
+        parts = [
+            one.place(frame[c.name], old[c.name], c, where, self.rows)
+            for one, c in zip(self.columns, schema.features, strict=True)
+        ]
+        per_cell = [np.stack([p[k] for p in parts], 1).astype(np.float32) for k in range(5)]
+        return Oddities(*per_cell, *np.array([one.bulk[:2] for one in self.columns], np.float64).T)
+
+
+def _others(known: np.ndarray, counts: np.ndarray, now: np.ndarray, old: np.ndarray, edited: np.ndarray) -> np.ndarray:
+    """float [m]: how many other rows hold the same text; known: sorted, counts: theirs."""
+    at = np.searchsorted(known, now).clip(0, len(known) - 1)
+    return np.where(known[at] == now, counts[at], 0).astype(float) - (edited & (now == old))
+
+
+def _ordered(column: Column) -> bool:
+    return column.kind in (ColumnKind.NUMERIC, ColumnKind.DATETIME)
+
+
+def _numbers(series: pd.Series, column: Column, form: str | None = None) -> np.ndarray:
     """float64 [n]; all NaN for other than numbers and times."""
     if column.kind is ColumnKind.NUMERIC:
         return to_numeric(series)
-    return to_datetime(series) if column.kind is ColumnKind.DATETIME else np.full(len(series), np.nan)
+    return to_datetime(series, form) if column.kind is ColumnKind.DATETIME else np.full(len(series), np.nan)
 
 
 def _column(series: pd.Series, column: Column) -> tuple[np.ndarray, ...]:
     missing = is_missing(series)
     texts = to_text(series).astype(str)
     distance, crowd = np.zeros(len(series)), np.zeros(len(series))
-    ordered = column.kind in (ColumnKind.NUMERIC, ColumnKind.DATETIME)
+    ordered = _ordered(column)
     if ordered:
         numbers = _numbers(series, column)
         distance, crowd = _distance(numbers), _crowd(numbers)
@@ -70,7 +166,10 @@ def _distance(numbers: np.ndarray) -> np.ndarray:
     known = numbers[~np.isnan(numbers)]
     if not len(known):
         return np.zeros(len(numbers))
-    low, high, width = bulk(known)
+    return _beyond(numbers, *bulk(known))
+
+
+def _beyond(numbers: np.ndarray, low: float, high: float, width: float) -> np.ndarray:
     beyond = np.maximum((low - numbers) / width, (numbers - high) / width)
     return np.nan_to_num(np.clip(beyond, 0, MOST_WIDTHS), nan=0.0)
 
@@ -78,12 +177,20 @@ def _distance(numbers: np.ndarray) -> np.ndarray:
 def _crowd(numbers: np.ndarray) -> np.ndarray:
     """log(count of this value / median count of the eight distinct values around it), at least 0."""
     missing = np.isnan(numbers)
-    values, inverse, counts = np.unique(np.where(missing, 0.0, numbers), return_inverse=True, return_counts=True)
-    around = np.lib.stride_tricks.sliding_window_view(
-        np.pad(counts, 4, mode="reflect" if len(counts) > 4 else "edge"), 9
-    )
-    usual = np.median(around[: len(values)], axis=1)
+    values, inverse, counts = np.unique(_filled(numbers), return_inverse=True, return_counts=True)
+    usual = np.median(_around(counts)[: len(values)], axis=1)
     return np.where(missing, 0.0, np.maximum(np.log(counts / np.maximum(usual, 1)), 0)[inverse])
+
+
+def _filled(numbers: np.ndarray) -> np.ndarray:
+    """Missing ones as 0."""
+    return np.where(np.isnan(numbers), 0.0, numbers)
+
+
+def _around(counts: np.ndarray) -> np.ndarray:
+    """int [n, 9]: each count with the four on either side."""
+    padded = np.pad(counts, 4, mode="reflect" if len(counts) > 4 else "edge")
+    return np.lib.stride_tricks.sliding_window_view(padded, 9)
 
 
 def _share(texts: np.ndarray) -> np.ndarray:

@@ -6,12 +6,14 @@ itself: where one process spoilt five columns at once, each spoilt cell still co
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from demix_core.signals.binning import bin_column, code_lift
+from demix_core.signals.binning import Cut, bin_column, code_lift
+from demix_core.signals.placing import placed_lift
 from demix_core.types import ColumnKind, Schema
 
 BINS = 10
@@ -27,21 +29,60 @@ class Pairs:
     mean: np.ndarray
 
 
+@dataclass(frozen=True)
+class PairReference:
+    """What find_pairs learned. cuts: of every feature; codes: int16 [N, F]; partners: of every feature, the features
+    that it is looked at with, none for a column about which nothing is said.
+    """
+
+    cuts: tuple[Cut, ...]
+    codes: np.ndarray
+    partners: tuple[tuple[int, ...], ...]
+
+    def place(self, frame: pd.DataFrame, schema: Schema, where: np.ndarray) -> Pairs:
+        """Of rows to come; where: int64 [m], see placing."""
+        now = [cut.codes(frame[c.name]) for cut, c in zip(self.cuts, schema.features, strict=True)]
+        old = [column.astype(np.int64) for column in self.codes.T]
+
+        def lift(by: int, of: int) -> np.ndarray:
+            return placed_lift((old[by], old[of]), (now[by], now[of]), self.cuts[of].size, where)
+
+        return _pairs(len(frame), self.partners, lift)
+
+
 def find_pairs(frame: pd.DataFrame, schema: Schema) -> Pairs:
     """Leave-one-out lifts of every cell by its partners. Cost: F² counts of N rows, and PARTNERS look-ups a cell."""
-    n, count = len(frame), len(schema.features)
+    return learn_pairs(frame, schema)[0]
+
+
+def learn_pairs(frame: pd.DataFrame, schema: Schema) -> tuple[Pairs, PairReference]:
+    """find_pairs, with what it learned for rows to come."""
+    count = len(schema.features)
     binned = [bin_column(frame[c.name], c.kind, BINS) for c in schema.features]
     usable = [j for j, c in enumerate(schema.features) if c.kind is not ColumnKind.TEXT and binned[j].size > 1]
     told = np.zeros((count, count))
     for i, j in ((i, j) for i in usable for j in usable if i < j):
         told[i, j] = told[j, i] = _information(binned[i].codes, binned[j].codes, binned[i].size, binned[j].size)
-    lowest, mean = np.zeros((n, count), np.float32), np.zeros((n, count), np.float32)
+    partners: list[tuple[int, ...]] = [()] * count
     for j in usable:
-        partners = [k for k in np.argsort(-told[j], kind="stable")[:PARTNERS] if k in usable and k != j]
-        if not partners:
-            continue
-        lifts = [code_lift(binned[k].codes, binned[k].size, binned[j].codes, binned[j].size)[0] for k in partners]
-        lowest[:, j], mean[:, j] = np.min(lifts, 0), np.mean(lifts, 0)
+        most = np.argsort(-told[j], kind="stable")[:PARTNERS]
+        partners[j] = tuple(int(k) for k in most if k in usable and k != j)
+
+    def lift(by: int, of: int) -> np.ndarray:
+        return code_lift(binned[by].codes, binned[by].size, binned[of].codes, binned[of].size)[0]
+
+    codes = np.stack([b.codes for b in binned], 1).astype(np.int16)
+    reference = PairReference(tuple(b.cut for b in binned), codes, tuple(partners))
+    return _pairs(len(frame), partners, lift), reference
+
+
+def _pairs(rows: int, partners: Sequence[tuple[int, ...]], lift: Callable[[int, int], np.ndarray]) -> Pairs:
+    """lift(by, of): float [rows], what the cell of column `by` says of that of column `of`."""
+    lowest, mean = np.zeros((rows, len(partners)), np.float32), np.zeros((rows, len(partners)), np.float32)
+    for j, others in enumerate(partners):
+        if others:
+            lifts = [lift(k, j) for k in others]
+            lowest[:, j], mean[:, j] = np.min(lifts, 0), np.mean(lifts, 0)
     return Pairs(lowest, mean)
 
 

@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 
 from demix_core.columns import to_numeric
-from demix_core.signals.binning import Binned, bin_column, bin_target, code_lift
+from demix_core.signals.binning import Binned, Cut, bin_column, bin_target, code_lift, target_codes
+from demix_core.signals.placing import placed_lift
 from demix_core.types import Column, ColumnKind, Schema
 
 COLUMN_BINS = 16
@@ -157,14 +158,95 @@ class _Candidate:
         return " and ".join(dict.fromkeys(s for s in said if s))
 
 
+@dataclass(frozen=True)
+class Rule:
+    """A rule as a test of codes. places: its columns among those looked at; fine: whether it sees their fine bins;
+
+    chosen: per column the codes that meet the condition; wanted: bool, the target's codes.
+    """
+
+    places: tuple[int, ...]
+    fine: bool
+    chosen: tuple[np.ndarray, ...]
+    wanted: np.ndarray
+
+
+@dataclass(frozen=True)
+class ShortcutReference:
+    """What find_shortcuts learned.
+
+    names: of the columns looked at; fine, coarse: their cuts; codes: int16 [2, N, L], fine and coarse, of the table;
+    target: cut and int64 [N] codes of the label; order: columns by how much they tell of it, told: how much, nats;
+    pair: the two columns that tell most together, (0, 0) for none; rules, shortcuts: the same in codes and in words.
+    """
+
+    names: tuple[str, ...]
+    fine: tuple[Cut, ...]
+    coarse: tuple[Cut, ...]
+    codes: np.ndarray
+    target: Cut
+    labels: np.ndarray
+    order: np.ndarray
+    told: np.ndarray
+    pair: tuple[int, ...]
+    rules: tuple[Rule, ...]
+
+    def place(self, frame: pd.DataFrame, schema: Schema, table: ShortcutSignals, where: np.ndarray) -> ShortcutSignals:
+        """Of rows to come. table: that of the run's rows; where: int64 [m], see placing."""
+        y = target_codes(self.target, frame[schema.target], schema)
+        fine, coarse = (
+            [cut.codes(frame[name]) for cut, name in zip(cuts, self.names, strict=True)]
+            for cuts in (self.fine, self.coarse)
+        )
+        sides = [rule.wanted[y].astype(np.int8) - _holds(rule, fine if rule.fine else coarse) for rule in self.rules]
+        stacked = np.stack(sides, 1) if sides else np.zeros((len(frame), 0), np.int8)
+        lifts = self._lifts(fine, coarse, y, where)
+        return ShortcutSignals(table.rules, stacked, table.shares, lifts.astype(np.float32), table.information)
+
+    def _lifts(self, fine: list[np.ndarray], coarse: list[np.ndarray], y: np.ndarray, where: np.ndarray) -> np.ndarray:
+        if not self.names:
+            return np.zeros((len(y), len(LIFTS)))
+        old, classes = self.codes.astype(np.int64), self.target.size
+        found = [placed_lift((old[0, :, j], self.labels), (c, y), classes, where) for j, c in enumerate(fine)]
+        a, b = self.pair
+        pair = np.zeros(len(y))
+        if a != b:
+            size = self.coarse[b].size + 1  # one more for a value that nobody has
+            both = old[1, :, a] * size + old[1, :, b], coarse[a] * size + coarse[b]
+            pair = placed_lift((both[0], self.labels), (both[1], y), classes, where)
+        return _gathered(np.stack(found, 1), self.order, self.told, pair)
+
+
+def _holds(rule: Rule, codes: list[np.ndarray]) -> np.ndarray:
+    """int8 [m]: rows that meet the condition."""
+    met = [np.isin(codes[place], chosen) for place, chosen in zip(rule.places, rule.chosen, strict=True)]
+    return np.asarray(np.logical_and.reduce(met)).astype(np.int8)
+
+
 def find_shortcuts(frame: pd.DataFrame, schema: Schema) -> ShortcutSignals:
     """All signals of this module for one table. Cost: O(N·(F + pairs)) counts, and all runs of bins of each count."""
+    return learn_shortcuts(frame, schema)[0]
+
+
+def learn_shortcuts(frame: pd.DataFrame, schema: Schema) -> tuple[ShortcutSignals, ShortcutReference]:
+    """find_shortcuts, with what it learned for rows to come."""
     target = bin_target(frame[schema.target], schema, TARGET_BINS)
     looked = _look(frame, schema)
-    lifts, information, order = _lifts(looked, target)
+    lifts, information, order, told, pair = _lifts(looked, target)
     candidates = _candidates(frame, schema, [looked[j] for j in order], target)
-    rules, sides, shares = _distinct(frame, candidates, target)
-    return ShortcutSignals(rules, sides, shares, lifts.astype(np.float32), information)
+    kept, words, sides, shares = _distinct(frame, candidates, target)
+    signals = ShortcutSignals(words, sides, shares, lifts.astype(np.float32), information)
+    names = tuple(one.column.name for one in looked)
+    both = [[one.fine.codes for one in looked], [one.coarse.codes for one in looked]]
+    codes = np.array(both, np.int16).reshape(2, len(looked), len(frame)).transpose(0, 2, 1)
+    rules = tuple(
+        Rule(tuple(names.index(o.column.name) for o in c.looked), len(c.looked) == 1, c.chosen, c.wanted) for c in kept
+    )
+    reference = ShortcutReference(
+        names, tuple(o.fine.cut for o in looked), tuple(o.coarse.cut for o in looked), codes, target.cut, target.codes,
+        order, told, pair, rules,
+    )  # fmt: skip
+    return signals, reference
 
 
 def _look(frame: pd.DataFrame, schema: Schema) -> list[_Looked]:
@@ -179,32 +261,43 @@ def _look(frame: pd.DataFrame, schema: Schema) -> list[_Looked]:
 # ---- lifts -------------------------------------------------------------------------------------------------------
 
 
-def _lifts(looked: list[_Looked], target: Binned) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(float [N, L], information [3], columns by how much they tell of the label)."""
+def _lifts(
+    looked: list[_Looked], target: Binned
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, tuple[int, int]]:
+    """(float [N, L], information [3], columns by how much they tell of the label, how much, the most telling pair)."""
     y = target.codes
     shares = np.bincount(y, minlength=target.size) / len(y)
     entropy = float(-(shares * np.log(shares + 1e-12)).sum())
     if not looked:
-        return np.zeros((len(y), len(LIFTS))), np.array([0.0, 0.0, entropy]), np.array([], int)
+        none = np.array([], int)
+        return np.zeros((len(y), len(LIFTS))), np.array([0.0, 0.0, entropy]), none, np.zeros(0), (0, 0)
     both = [code_lift(c.fine.codes, c.fine.size, y, target.size) for c in looked]
     lifts, told = np.stack([lift for lift, _ in both], 1), np.array([information for _, information in both])
     order = np.argsort(-told, kind="stable")
-    pair, pair_told = _pair_lift([looked[j].coarse for j in order[:PAIR_COLUMNS]], y, target.size)
+    pair, pair_told, places = _pair_lift(looked, [int(j) for j in order[:PAIR_COLUMNS]], y, target.size)
+    return _gathered(lifts, order, told, pair), np.array([told.max(), pair_told, entropy]), order, told, places
+
+
+def _gathered(lifts: np.ndarray, order: np.ndarray, told: np.ndarray, pair: np.ndarray) -> np.ndarray:
+    """float [n, L] in the order of LIFTS. lifts: of every column looked at."""
     second = lifts[:, order[min(1, len(order) - 1)]]
     columns = [
         lifts[:, order[0]], second, lifts.min(1), lifts.max(1), lifts.mean(1), pair, told[lifts.argmin(1)],
     ]  # fmt: skip
-    return np.stack(columns, 1), np.array([told.max(), pair_told, entropy]), order
+    return np.stack(columns, 1)
 
 
-def _pair_lift(binned: list[Binned], y: np.ndarray, classes: int) -> tuple[np.ndarray, float]:
-    """The lift of the pair of columns that tells most of the label."""
-    best, most = np.zeros(len(y)), 0.0
-    for a, b in combinations(binned, 2):
+def _pair_lift(
+    looked: list[_Looked], places: list[int], y: np.ndarray, classes: int
+) -> tuple[np.ndarray, float, tuple[int, int]]:
+    """The lift of the pair of columns that tells most of the label, how much, and which they are."""
+    best, most, which = np.zeros(len(y)), 0.0, (0, 0)
+    for i, j in combinations(places, 2):
+        a, b = looked[i].coarse, looked[j].coarse
         lift, information = code_lift(a.codes * b.size + b.codes, a.size * b.size, y, classes)
         if information > most:
-            best, most = lift, information
-    return best, most
+            best, most, which = lift, information, (i, j)
+    return best, most, which
 
 
 # ---- rules -------------------------------------------------------------------------------------------------------
@@ -328,8 +421,9 @@ def _words(frame: pd.DataFrame, column: Column, binned: Binned, codes: np.ndarra
 
 def _distinct(
     frame: pd.DataFrame, candidates: list[_Candidate], target: Binned
-) -> tuple[tuple[Shortcut, ...], np.ndarray, np.ndarray]:
-    """(rules, sides [N, R], shares [R]): the strongest ones that differ in whom they accuse."""
+) -> tuple[list[_Candidate], tuple[Shortcut, ...], np.ndarray, np.ndarray]:
+    """(rules, the same in words, sides [N, R], shares [R]): the strongest ones that differ in whom they accuse."""
+    kept: list[_Candidate] = []
     rules: list[Shortcut] = []
     sides: list[np.ndarray] = []
     shares: list[float] = []
@@ -338,13 +432,14 @@ def _distinct(
         side = one.wanted[target.codes].astype(np.int8) - holds.astype(np.int8)
         if not words or any(_overlap(side != 0, other != 0) >= SAME for other in sides):
             continue
+        kept.append(one)
         rules.append(Shortcut(tuple(o.column.name for o in one.looked), words, one.target, one.strength))
         sides.append(side)
         shares.append(float(holds.mean()))
         if len(rules) == KEPT:
             break
     stacked = np.stack(sides, 1) if sides else np.zeros((len(frame), 0), np.int8)
-    return tuple(rules), stacked, np.array(shares)
+    return kept, tuple(rules), stacked, np.array(shares)
 
 
 def _overlap(a: np.ndarray, b: np.ndarray) -> float:
