@@ -16,7 +16,11 @@ from dashboard.state import get  # noqa: E402
 from demix_core.errors import DemixError  # noqa: E402
 
 LOGO = str(Path(__file__).parent / "components" / "logo.svg")
-CLOSER = {"history": "history", "team": "group"}  # pages beside the five steps, with their icons
+CLOSER = {
+    "history": "history",
+    "team": "group",
+    "drift": "compare_arrows",
+}  # beside the five steps, with icons
 
 
 def steps() -> list[st.Page]:

@@ -89,6 +89,34 @@ def map_page(figure: go.Figure, title: str, facts: str) -> str:
     )
 
 
+def two_samples(picture: dict[str, list[float]], batch: str, height: int = 220) -> go.Figure:
+    """Shares of training rows (filled, blue) and of a batch (dashed, orange) along what tells them apart.
+
+    picture: edges [B + 1], training and batch [B], as drift.picture makes it.
+    """
+    figure = go.Figure()
+    x = picture["edges"]
+    for name, shares, style in (
+        ("training rows", picture["training"], {"color": SAME_COLOUR, "width": 1.5, "shape": "hv"}),
+        (batch, picture["batch"], {"color": OTHER_COLOUR, "width": 2.5, "shape": "hv", "dash": "dash"}),
+    ):
+        figure.add_scatter(
+            x=x, y=[*shares, shares[-1]], mode="lines", name=escape(name), line=style,
+            fill="tozeroy" if name == "training rows" else None,
+            hovertemplate="%{y:.1%}<extra>%{fullData.name}</extra>",
+        )  # fmt: skip
+    return figure.update_layout(
+        height=height,
+        margin={"l": 44, "r": 8, "t": 26, "b": 30},
+        legend={"orientation": "h", "y": 1.16, "x": 0},
+        xaxis={
+            "title": {"text": "like the training rows ← → like the batch", "font": {"size": 11}},
+            "showticklabels": False,
+        },
+        yaxis={"tickformat": ".0%", "nticks": 4, "tickfont": {"size": 10.5}},
+    )
+
+
 def _quantiles(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     at = np.linspace(0, 100, min(101, max(len(values), 2)))
     return at, np.percentile(values, at)

@@ -323,6 +323,25 @@ def bulk_label(verb: str, n_patches: int, n_rows: int, kinds: list[str]) -> str:
     return f"{verb} {n_patches:,} {kind}suggestion{'' if n_patches == 1 else 's'} of {rows(n_rows)}"
 
 
+DRIFT_WORDS = "Whether new rows act on the model as the training rows do; if not, which columns and which rows."
+DRIFTS = "{batch} act on the model unlike the training rows."
+DRIFTS_NOT = "{batch} can't be told from the training rows by what they do to the model."
+DRIFT_LEFT_OUT = "{rows} without a known label are left out."
+DRIFT_PICTURE = (
+    "Rows by how much they speak for a difference: each is placed by its influence on validation rows, under a model "
+    "that has seen neither side. Where nothing drifts, both outlines lie on each other; p says how often chance alone "
+    "sets them this far apart."
+)
+DRIFT_COLUMNS = (
+    "Each column by itself: the largest gap between the two distributions, or the sum of moved shares; p is corrected "
+    "for the number of columns (Holm). A column may differ without any effect on the model, and labels may turn around "
+    "without any column changing."
+)
+NOT_COMPARED = (
+    "Compare the validation rows, or a file of new rows with labels. A small model is trained anew for it; it takes "
+    "some seconds."
+)
+
 EVENT_WORDS = {
     "accept": "Accepted",
     "edit": "Edited",

@@ -272,6 +272,23 @@ def agreement(
 
 
 @app.command()
+def drift(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run.")],
+    batch: Annotated[
+        Path | None, typer.Argument(metavar="[BATCH]", help="New rows with labels. Default: the validation rows.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything as JSON on stdout.")] = False,
+) -> None:
+    """Say whether a batch acts on the model as the training rows do, and which columns and rows are different."""
+    from demix_core.drift import drift as compare
+
+    run = Run.open(folder)
+    with reports.progress_bar() as progress:
+        found = compare(run, batch, progress)
+    reports.drift(found, as_json)
+
+
+@app.command()
 def explain(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run.")],
     row: Annotated[int, typer.Argument(help="The row id: 0-based position in the table.")],

@@ -61,6 +61,15 @@ def start_evaluation(run: Run, seeds: int) -> None:
     _launch(run.check, ["evaluate", str(run.path.resolve()), "--seeds", str(seeds)])
 
 
+def start_drift(run: Run, batch: Path | None = None) -> None:
+    """Start `demix_core drift` on this run in a session of its own; its state lies in run.drift.
+
+    RunError: a comparison is at work already. StorageError: the folder can't be written.
+    """
+    _make_ready(run.drift)
+    _launch(run.drift, ["drift", str(run.path.resolve()), *([str(batch.resolve())] if batch is not None else [])])
+
+
 def _make_ready(place: Run) -> None:
     """The folder is there, nobody is at it, and no old wish to stop is left."""
     with storing(place.path):

@@ -228,6 +228,26 @@ def _differences(metrics: Sequence[dict[str, Any]]) -> list[list[object]]:
     ]  # fmt: skip
 
 
+def drift(found: dict[str, Any], json_wanted: bool) -> None:
+    """Whether, and where, a batch differs from the training rows."""
+    if json_wanted:
+        as_json(found)
+        return
+    lines = [
+        [c["column"], c["words"], c["size"], f"{c['holm']:.3f}", "differs" if c["holm"] < 0.05 else ""]
+        for c in found["columns"]
+    ]
+    title = f"{found['batch']}: {found['rows']['batch']:,} rows beside {found['rows']['training']:,} training rows"
+    table(title, ["column", "training → batch", "difference", "p (Holm)", ""], lines)
+    if found["drifts"]:
+        rows = [[r["row"], r["witness"], *[f"{k} = {v}" for k, v in r["cells"].items()]] for r in found["typical_rows"]]
+        width = max(len(r) for r in rows)
+        table("Rows that speak most for a difference", ["row", "how much", *[""] * (width - 2)], rows[:10])
+    verdict = "act unlike" if found["drifts"] else "can't be told from"
+    out = Console(soft_wrap=True, highlight=False)
+    out.print(f"On the model these rows {verdict} the training rows (p = {found['p']:.3f}).")
+
+
 def planted(made: Planted) -> None:
     """What `inject` wrote."""
     rows = [[TYPE_WORDS[k], made.counts[k]] for k in ErrorType]

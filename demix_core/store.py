@@ -12,7 +12,7 @@ model.safetensors · losses.npy · fit.json · signals/ · detection/ · factors
 halfway.npz · signals/reference.npz · detection/standing.npz · repairs.npz: what rows to come are read against
 patches.parquet · diagnosis.parquet · map_umap.parquet · map_tsne.parquet · summary.json · decisions.sqlite · export/
 samples.json · thresholds.json   rows drawn for review; thresholds that a person moved
-check/             state and result of `evaluate`                     second_reviews/   who judges which patches again
+check/ · drift/    state and result of `evaluate`, of `drift`          second_reviews/   who judges which patches again
 """
 
 from __future__ import annotations
@@ -224,6 +224,11 @@ class Run:
     def check(self) -> Run:
         """Where `evaluate` keeps its state and its result, evaluation.json."""
         return Run(self / "check")
+
+    @property
+    def drift(self) -> Run:
+        """Where `drift` keeps its state and its result, drift.json."""
+        return Run(self / "drift")
 
     def evaluation(self, changes: str, seeds: int) -> Path:
         """The file of one evaluation. changes: hash of what the decisions change (repairs.apply.Changes.key)."""

@@ -8,7 +8,7 @@ import pytest
 
 from demix_core.benchmark._peers import PEERS
 from demix_core.benchmark._tables import ASSETS, load
-from demix_core.benchmark.detect import holm, make_case
+from demix_core.benchmark.detect import make_case
 from demix_core.benchmark.real import TARGETS, tally
 from demix_core.benchmark.repair import (
     ALTERNATIVES,
@@ -28,6 +28,7 @@ from demix_core.benchmark.repair import (
     same,
 )
 from demix_core.classifiers.detect import Case
+from demix_core.evaluation.two_samples import holm
 from demix_core.planting import Parts, split_and_plant
 from demix_core.settings import Settings
 from demix_core.types import ErrorType

@@ -21,6 +21,7 @@ from dashboard.services.desk import (
     save_view,
     saved_views,
 )
+from dashboard.services.drifts import compare_batch, comparing, drifted, stop_comparing
 from dashboard.services.exports import (
     changes,
     decisions_file,
@@ -123,12 +124,15 @@ __all__ = [
     "cancel",
     "changes",
     "codes",
+    "compare_batch",
+    "comparing",
     "decided_by",
     "deciders",
     "decisions_file",
     "delete_view",
     "draw_map",
     "draw_second",
+    "drifted",
     "edit",
     "events",
     "example_file",
@@ -179,6 +183,7 @@ __all__ = [
     "start",
     "start_again",
     "status",
+    "stop_comparing",
     "stop_measuring",
     "team",
     "thresholds",

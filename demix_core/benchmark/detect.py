@@ -26,6 +26,7 @@ from demix_core.benchmark._peers import PEERS, Finding
 from demix_core.benchmark._tables import BENCHMARKS, load
 from demix_core.classifiers.detect import SHIPPED, Case, detect
 from demix_core.classifiers.thresholds import Trust
+from demix_core.evaluation.two_samples import holm
 from demix_core.modalities.tabular import TabularEncoder
 from demix_core.models.training import fit
 from demix_core.planting import Parts, split_and_plant
@@ -287,12 +288,3 @@ def _compare(ours: pd.DataFrame, theirs: pd.DataFrame, figure: str) -> dict[str,
 
 def _p(difference: pd.Series) -> float:
     return float(wilcoxon(difference).pvalue) if len(difference) > 1 and difference.any() else 1.0
-
-
-def holm(p: list[float]) -> list[float]:
-    """Holm's step-down adjusted p-values, in the given order."""
-    order = np.argsort(p)
-    adjusted = np.maximum.accumulate(np.array(p)[order] * np.arange(len(p), 0, -1)).clip(max=1.0)
-    out = np.empty(len(p))
-    out[order] = adjusted
-    return out.tolist()

@@ -63,8 +63,8 @@ class Evidence:
     model, out_of_fold: float32 [N, K] class probabilities; regression: [N, 1] predictions in target units, with
     residual_scale their spread. wrong: float32 [N, F], P(cell wrong); cells, oddities: what is known of each cell.
     against: int [N], index into rules or −1; target_text: class id or value -> text as in the file; sides: int8 [N, R],
-    on which side of each rule a row is (see ShortcutSignals); groups: whom each rule splits the rows into; learned: what
-    was learned of cells before, None: it is learned of these rows; to_come: they are rows to come, not a table.
+    on which side of each rule a row is (see ShortcutSignals); groups: whom each rule splits the rows into.
+    learned: what was learned of cells before, None: it is learned of these rows; to_come: not the table's own rows.
     """
 
     frame: pd.DataFrame
