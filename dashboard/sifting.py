@@ -158,7 +158,7 @@ def saved_views(state: State, book: Book) -> None:
     field, more = st.columns([3.4, 1], gap="small", vertical_alignment="bottom")
     field.selectbox(
         "Saved view", list(views), index=None, key=told("f_view", chosen), help=texts.VIEWS_HELP,
-        placeholder="choose one" if views else "none saved yet", disabled=not views,
+        placeholder="choose one" if views else "none saved yet",
         on_change=lambda: deciding.show_view(state, views.get(st.session_state.f_view, {})),
     )  # fmt: skip
     with more.popover("", icon=":material/bookmark_add:", key="views", help="Save or delete a view", width="stretch"):
