@@ -272,6 +272,18 @@ def agreement(
 
 
 @app.command()
+def compare(
+    before: Annotated[Path, typer.Argument(metavar="RUN_A", help="A finished run.")],
+    after: Annotated[Path, typer.Argument(metavar="RUN_B", help="A run of the same table, or of the cleaned one.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Everything as JSON on stdout.")] = False,
+) -> None:
+    """Say which rows are flagged no longer, still and newly from one run to the next."""
+    from demix_core.rounds import compare_runs
+
+    reports.rounds(compare_runs(Run.open(before), Run.open(after)), as_json)
+
+
+@app.command()
 def drift(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run.")],
     batch: Annotated[

@@ -228,6 +228,23 @@ def _differences(metrics: Sequence[dict[str, Any]]) -> list[list[object]]:
     ]  # fmt: skip
 
 
+def rounds(found: dict[str, Any], json_wanted: bool) -> None:
+    """What changed from one run to the next."""
+    if json_wanted:
+        as_json(found)
+        return
+    lines = [
+        [
+            TYPE_WORDS[k], t["no_longer"], t["still"], t["newly"], f"{t['median_change_of_flagged']:+.3f}",
+            f"{t['median_change']:+.3f}",
+        ]
+        for k, t in ((k, found["types"][k.value]) for k in ErrorType)
+    ]  # fmt: skip
+    lines.append(["any", *(found["any"][n] for n in ("no_longer", "still", "newly")), "", ""])
+    names = ["error type", "no longer", "still", "newly", "change of flagged", "change of all"]
+    table(f"{found['rows']:,} training rows of both runs, {found['dropped']:,} dropped", names, lines)
+
+
 def drift(found: dict[str, Any], json_wanted: bool) -> None:
     """Whether, and where, a batch differs from the training rows."""
     if json_wanted:
