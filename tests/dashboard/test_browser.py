@@ -186,7 +186,7 @@ def test_the_sheet_of_keys_and_what_is_typed_ahead_of_a_field(browser: Browser, 
     page.keyboard.type("g17", delay=20)
     page.keyboard.press("Enter")
     page.wait_for_selector('#inspector[data-row="17"]', state="attached")
-    page.keyboard.press("Shift+Digit6")
+    go_to(page, "History")
     page.wait_for_selector('#history[data-n="1"]')
     page.get_by_text("ask xaver").wait_for()
     page.locator(".st-key-take_back_1 button").first.click()
@@ -642,7 +642,7 @@ def test_the_whole_job_by_keyboard_alone(browser: Browser, address: str, workspa
     page.keyboard.press("Enter")
     wait_decided(page, 1 + n)
     assert layout(page) == places, "nothing on the screen jumps"
-    page.keyboard.press("Shift+Digit5")
+    go_to(page, "Export")
     page.get_by_text("What will change").wait_for()
     tab_to(page, ".st-key-download_cleaned")
     with page.expect_download() as download:
@@ -658,6 +658,13 @@ def layout(page: Page) -> list[tuple[int, ...]]:
     boxes = [page.locator(name).bounding_box() for name in BOXES]
     top = boxes[0]["y"] if boxes[0] else 0
     return [tuple(round(v) for v in (b["x"], b["y"] - top, b["width"], b["height"])) for b in boxes if b]
+
+
+def go_to(page: Page, name: str) -> None:
+    """Another page, by its key."""
+    links = page.locator("[data-testid=stSidebarNavLink]").all_inner_texts()
+    at = next(i for i, text in enumerate(links) if text.strip().endswith(name))
+    page.keyboard.press(f"Shift+Digit{at + 1}")
 
 
 def tab_to(page: Page, where: str) -> None:
@@ -722,8 +729,9 @@ def test_words_can_be_read_on_every_page(browser: Browser, address: str, scheme:
     readable(page, scheme, ".demix-sheet dt, .demix-sheet dd, .demix-sheet button")
     page.keyboard.press("Escape")
     page.wait_for_selector(".demix-sheet", state="detached")
-    for digit, words in ((6, "Nothing is decided yet"), (4, "Nothing is accepted yet"), (5, "What will change")):
-        page.keyboard.press(f"Shift+Digit{digit}")
+    pages = {"History": "Nothing is decided yet", "Check": "Nothing is accepted yet", "Export": "What will change"}
+    for name, words in pages.items():
+        go_to(page, name)
         page.get_by_text(words).first.wait_for()
         readable(page, scheme, ".dx-empty p, .dx-empty h3, [data-testid=stCaptionContainer]")
     page.close()
