@@ -156,6 +156,8 @@ def control(option: Option) -> Any:
     label, key = option.name.replace("_", " ").capitalize(), f"w_option_{option.section}_{option.name}"
     if option.choices:
         value: Any = st.selectbox(label, option.choices, index=option.choices.index(option.default), key=key)
+    elif isinstance(option.default, bool):
+        value = st.toggle(label, option.default, key=key)
     elif isinstance(option.default, float):
         value = st.number_input(
             label, value=option.default, format="%g", min_value=0.0, step=option.default or 0.01, key=key
@@ -170,7 +172,7 @@ def control(option: Option) -> Any:
 
 def settings_form(found: list[Option]) -> dict[tuple[str, str], Any]:
     """The model and the map in front, everything else folded away; {(section, name): value}."""
-    front = [o for o in found if o.name in ("model", "method", "seed")]
+    front = [o for o in found if o.name in ("model", "method", "calibrate", "seed")]
     values = {}
     for place, option in zip(st.columns(len(front)), front, strict=True):
         with place:

@@ -73,6 +73,9 @@ def diagnose(
     weights: Annotated[Path | None, typer.Option(help="Weights you trained (safetensors), instead of fitting.")] = None,
     epochs: Annotated[int | None, typer.Option(help=_help(FitSettings, "epochs"))] = None,
     classifier: Annotated[str | None, typer.Option(help=_help(DiagnoseSettings, "classifier"))] = None,
+    calibrate: Annotated[
+        bool | None, typer.Option("--calibrate/--no-calibrate", help=_help(DiagnoseSettings, "calibrate"))
+    ] = None,
     expected_error_share: Annotated[
         float | None, typer.Option(help=_help(DiagnoseSettings, "expected_error_share"))
     ] = None,
@@ -104,6 +107,7 @@ def diagnose(
             "fit": {"model": model, "epochs": epochs},
             "diagnose": {
                 "classifier": classifier,
+                "calibrate": calibrate,
                 "expected_error_share": expected_error_share,
                 "thresholds": _thresholds(threshold),
             },

@@ -49,6 +49,9 @@ class DiagnoseSettings:
     """How errors are named."""
 
     classifier: str = _option("shipped", "The error classifier: 'shipped' or a checkpoint file.")
+    calibrate: bool = _option(
+        False, "Learn from errors planted into copies of this table: finds more, takes about three times as long."
+    )
     expected_error_share: float = _option(0.0, "Your own word on the share of rows with an error; 0: estimate it.")
     thresholds: dict[str, float] = field(
         default_factory=dict,

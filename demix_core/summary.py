@@ -43,6 +43,7 @@ def summarise(run: Run, manifest: Manifest) -> dict[str, Any]:
         "estimated": run.json("detection/detection.json")["trust"],
         "estimated_how": ESTIMATED,
         "classifier": settings["diagnose"]["classifier"],
+        "calibrated": settings["diagnose"].get("calibrate", False),
         "model": {**fitted, "own_weights": "weights" in manifest.inputs},
         "maps": {m: facts for m in run.projections() if (facts := run.projection_facts(m)) is not None},
         "notes": run.json("load.json")["notes"],

@@ -15,7 +15,8 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from demix_core.classifiers.detect import Case, Detection, detect
+from demix_core.classifiers.detect import Case, Detection, detect, within
+from demix_core.classifiers.planted import calibrate
 from demix_core.classifiers.thresholds import Estimate, Trust
 from demix_core.columns import to_text
 from demix_core.influence.head import Head, head_of
@@ -58,6 +59,9 @@ from demix_core.types import (
 
 REFERENCE, STANDING, HALFWAY, REPAIRS = "reference.npz", "standing.npz", "halfway.npz", "repairs.npz"
 """What rows to come are read against: in signals/, in detection/, the model's weights amid epochs, of repairs."""
+
+SHIPPED_SHARE = 0.1
+"""The part of the detect stage's time that the shipped classifier takes where the table is learnt from as well."""
 
 DETECTION_ARRAYS = ("probabilities", "wrong", "predictions", "harm", "grad_norm", "loss", "validation_rows")
 
@@ -200,13 +204,20 @@ class Work:
         for name in run.projections():
             (run / f"map_{name}.parquet").unlink()
             (run / f"map_{name}.json").unlink(missing_ok=True)
-        found = self.detection = detect(self.case, self.settings, progress, should_stop)
+        found = self.detection = self._found(progress, should_stop)
         write_file(run / "factors.safetensors", lambda p: save_factors(found.factors, p))
         write_array(run / "embedding.npy", found.embedding)
         write_array(run / "typical.npy", found.typical)
         write_table(run / "validation.parquet", self._measured())
         write_folder(run / "detection", lambda folder: _save_detection(folder, found))
         return ("factors.safetensors", "embedding.npy", "typical.npy", "validation.parquet", "detection")
+
+    def _found(self, progress: Progress, should_stop: ShouldStop) -> Detection:
+        if not self.settings.diagnose.calibrate:
+            return detect(self.case, self.settings, progress, should_stop)
+        found = detect(self.case, self.settings, within(progress, 0.0, SHIPPED_SHARE), should_stop)
+        rest = within(progress, SHIPPED_SHARE, 1.0)
+        return calibrate(found, self.case, self.dataset.validation, self.settings, rest, should_stop)
 
     def _measured(self) -> pd.DataFrame:
         rows = self.detection.validation_rows

@@ -8,7 +8,6 @@ import pytest
 
 from demix_core.benchmark._peers import PEERS
 from demix_core.benchmark._tables import ASSETS, load
-from demix_core.benchmark.detect import make_case
 from demix_core.benchmark.real import TARGETS, tally
 from demix_core.benchmark.repair import (
     ALTERNATIVES,
@@ -28,6 +27,7 @@ from demix_core.benchmark.repair import (
     same,
 )
 from demix_core.classifiers.detect import Case
+from demix_core.classifiers.planted import make_case
 from demix_core.evaluation.two_samples import holm
 from demix_core.planting import Parts, split_and_plant
 from demix_core.settings import Settings
@@ -44,7 +44,7 @@ def planted(request: pytest.FixtureRequest) -> tuple[Case, Parts]:
     """1,500 rows of a table, with the paper's errors; one classification, one regression."""
     frame, schema = load(request.param)
     parts = split_and_plant(frame.sample(1500, random_state=0).reset_index(drop=True), schema, "paper", 0.5, 1)
-    return make_case(parts, schema, Settings()), parts
+    return make_case(parts.train.frame, parts.validation.frame, schema, Settings()), parts
 
 
 @pytest.mark.parametrize("kind", ErrorType)

@@ -2,7 +2,8 @@
 
 Honest by construction: the DEC is trained on synthetic tables only, so every table here is left out of its training;
 the seeds, the published rules and these tables' rows are used here and nowhere else. Every method sees the same
-corrupted rows. 'no influence': trained without anything from gradients, similarity kept; 'no tokens': with neither.
+corrupted rows. 'calibrated' has also learnt from errors planted into copies of those rows. 'no influence': trained
+without anything from gradients, similarity kept; 'no tokens': with neither.
 """
 
 from __future__ import annotations
@@ -24,14 +25,12 @@ from sklearn.metrics import average_precision_score, f1_score
 
 from demix_core.benchmark._peers import PEERS, Finding
 from demix_core.benchmark._tables import BENCHMARKS, load
-from demix_core.classifiers.detect import SHIPPED, Case, detect
+from demix_core.classifiers.detect import SHIPPED, Detection, detect
+from demix_core.classifiers.planted import calibrate, make_case
 from demix_core.classifiers.thresholds import Trust
 from demix_core.evaluation.two_samples import holm
-from demix_core.modalities.tabular import TabularEncoder
-from demix_core.models.training import fit
 from demix_core.planting import Parts, split_and_plant
 from demix_core.settings import Settings
-from demix_core.signals.base import compute
 from demix_core.types import ErrorType, Schema
 
 SEEDS = (2026, 2027, 2028, 2029, 2030)
@@ -39,6 +38,7 @@ CONDITIONS = (("paper", 0.5), ("paper", 0.9), ("broad", 0.9), ("broad", 0.6))
 MODEL = "mlp1"
 WORKERS = 2
 OURS = "DeMix"
+CALIBRATED = "DeMix, calibrated"
 ABLATIONS = {
     "no influence": SHIPPED.parent / "ablations" / "no_influence.safetensors",
     "no tokens": SHIPPED.parent / "ablations" / "no_tokens.safetensors",
@@ -71,15 +71,6 @@ def report(
     }  # fmt: skip
 
 
-def make_case(parts: Parts, schema: Schema, settings: Settings) -> Case:
-    """Encode, fit and compute signals: the stages before the DEC."""
-    train, validation = parts.train.frame, parts.validation.frame
-    encoder = TabularEncoder.fit(train, schema)
-    rows, held = encoder.transform(train), encoder.transform(validation)
-    fitted = fit(rows, held, schema.task, encoder.n_outputs, settings.fit, settings.seed)
-    return Case(train, schema, rows, held, fitted, compute(train, schema, settings.seed))
-
-
 def _all(jobs: list[tuple[str, str, float, int]]) -> Iterator[dict[str, Any]]:
     """Every job's rows, in the order of the jobs; each worker has one core to itself."""
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -97,22 +88,34 @@ def _one(job: tuple[str, str, float, int]) -> list[dict[str, Any]]:
     frame, schema = load(name)
     parts = split_and_plant(frame, schema, protocol, alpha, seed)
     settings = Settings(seed=seed, fit=replace(Settings().fit, model=MODEL))
-    case = make_case(parts, schema, settings)
+    case = make_case(parts.train.frame, parts.validation.frame, schema, settings)
     truth = parts.train.truth[[k.value for k in ErrorType]].to_numpy(bool)
     rows = []
     for method, checkpoint in {OURS: SHIPPED, **ABLATIONS}.items():
         chosen = replace(settings, diagnose=replace(settings.diagnose, classifier=str(checkpoint)))
         found = detect(case, chosen)
-        flags = found.probabilities >= np.array(list(found.thresholds.values()))
-        for k, kind in enumerate(ErrorType):
-            rows.append(_score(method, kind, truth, Finding(found.probabilities[:, k], flags[:, k])))
-            rows[-1] |= _trust(truth[:, k], flags[:, k], found.trust[kind])
-            if kind is ErrorType.FEATURE:
-                rows[-1]["wrong cell named first"] = _localised(parts, schema, found.wrong)
+        rows += _scores(method, parts, schema, found)
+        if method == OURS:
+            learnt = calibrate(found, case, parts.validation.frame, chosen)
+            rows += _scores(CALIBRATED, parts, schema, learnt)
     for kind, peers in PEERS.items():
         rows += [_score(peer, kind, truth, find(case, seed)) for peer, find in peers.items()]
         rows.append(_score(FLAG_ALL, kind, truth, Finding(np.full(len(truth), 0.5), np.ones(len(truth), bool))))
     return [{"table": name, "protocol": protocol, "alpha": alpha, "seed": seed} | row for row in rows]
+
+
+def _scores(method: str, parts: Parts, schema: Schema, found: Detection) -> list[dict[str, Any]]:
+    """A row for every error type of one of our methods."""
+    truth = parts.train.truth[[k.value for k in ErrorType]].to_numpy(bool)
+    flags = found.probabilities >= np.array(list(found.thresholds.values()))
+    rows = []
+    for k, kind in enumerate(ErrorType):
+        row = _score(method, kind, truth, Finding(found.probabilities[:, k], flags[:, k]))
+        row |= _trust(truth[:, k], flags[:, k], found.trust[kind])
+        if kind is ErrorType.FEATURE:
+            row["wrong cell named first"] = _localised(parts, schema, found.wrong)
+        rows.append(row)
+    return rows
 
 
 def _trust(y: np.ndarray, flags: np.ndarray, told: Trust) -> dict[str, Any]:
@@ -167,7 +170,7 @@ def _of(every: pd.DataFrame, protocol: str, alpha: float) -> pd.DataFrame:
 
 def _with_best_peer(runs: pd.DataFrame) -> pd.DataFrame:
     """Beside our methods and chance, per type the peer of the highest mean average precision over all runs."""
-    ours = runs[runs.method.isin([OURS, *ABLATIONS, FLAG_ALL])]
+    ours = runs[runs.method.isin([OURS, CALIBRATED, *ABLATIONS, FLAG_ALL])]
     best = [_best(runs, kind).assign(method=BEST_PEER) for kind in SHORT.values()]
     return pd.concat([ours, *best])
 
@@ -196,7 +199,7 @@ def _table(runs: pd.DataFrame, condition: str) -> list[dict[str, Any]]:
     """The headline: mean over tables ± sd over the seeds' means, a line per method."""
     wide = _wide(_with_best_peer(runs))
     lines = []
-    for method in [OURS, *ABLATIONS, BEST_PEER, FLAG_ALL]:
+    for method in [OURS, CALIBRATED, *ABLATIONS, BEST_PEER, FLAG_ALL]:
         seeds = wide.xs(method, level="method").groupby("seed")[list(HEADLINE)].mean()
         line: dict[str, Any] = {"corruption": condition, "method": method}
         line |= {head: _mean_and_spread(seeds[head]) for head in HEADLINE}
@@ -260,7 +263,7 @@ def _significance(every: pd.DataFrame, conditions: tuple[tuple[str, float], ...]
             best = _best(runs, kind)
             lines.append(_compare(runs[(runs.kind == kind) & (runs.method == OURS)], best, "AP"))
             lines[-1] |= {"kind": kind, "against": str(best.method.iloc[0])}
-        for method in ABLATIONS:
+        for method in (CALIBRATED, *ABLATIONS):
             for figure in ("F1", "AP"):
                 ours, theirs = (runs[runs.method == m] for m in (OURS, method))
                 lines.append(_compare(ours, theirs, figure) | {"kind": "mean", "against": method})

@@ -21,8 +21,8 @@ from scipy.stats import spearmanr, wilcoxon
 
 from demix_core.benchmark._peers import PEERS
 from demix_core.benchmark._tables import BENCHMARKS, load
-from demix_core.benchmark.detect import make_case
 from demix_core.classifiers.detect import Case, detect
+from demix_core.classifiers.planted import make_case
 from demix_core.columns import to_numeric
 from demix_core.evaluation.arms import Arm, Trainer, truth
 from demix_core.evaluation.metrics import METRICS, Measured
@@ -139,7 +139,7 @@ def _one(job: tuple[str, str, float, int, str]) -> list[dict[str, Any]]:
 
 def make_scene(parts: Parts, schema: Schema, settings: Settings) -> Scene:
     """Diagnose, as the product does."""
-    case = make_case(parts, schema, settings)
+    case = make_case(parts.train.frame, parts.validation.frame, schema, settings)
     found = detect(case, settings)
     encoder = TabularEncoder.fit(case.frame, schema)
     flags = found.probabilities >= np.array([found.thresholds[k] for k in ErrorType])

@@ -22,7 +22,7 @@ import pandas as pd
 import torch
 
 from demix_core.benchmark._tables import BENCHMARKS, load
-from demix_core.benchmark.detect import make_case
+from demix_core.classifiers.planted import make_case
 from demix_core.classifiers.detect import detect
 from demix_core.corruption import lifelike, synthetic
 from demix_core.planting import split_and_plant
@@ -119,7 +119,7 @@ def worlds_of(job: tuple[str, float, int]) -> list[World]:
     frame, schema = _table(name, seed)
     parts = split_and_plant(frame, schema, "broad", 1 - 2 * share, seed)
     settings = Settings(seed=seed)
-    found = detect(make_case(parts, schema, settings), settings)
+    found = detect(make_case(parts.train.frame, parts.validation.frame, schema, settings), settings)
     truth = parts.train.truth[[k.value for k in ErrorType]].to_numpy(bool)
     made = [
         World(name, share, kind, found.probabilities[:, k].astype(float), truth[:, k], found.thresholds[kind])

@@ -107,26 +107,24 @@ def detect(
 ) -> Detection:
     """Name the errors of every training row with the shipped DEC, or the one that settings.diagnose names."""
     rng = np.random.default_rng(settings.seed)
-    chosen = settings.diagnose.classifier
-    dec = load_checkpoint(SHIPPED if chosen == "shipped" else Path(chosen))
+    dec = dec_of(settings)
     task = case.schema.task
     order = rng.permutation(len(case.validation.y))[: settings.influence.validation_rows]
     measured = subset(case.validation, order)
     factors = factorise(case.fitted.network, measured.x, measured.y, task)
-    harm, norm, typical = profiles(case, measured, factors, settings, _part(progress, 0.0, 0.3), should_stop)
+    harm, norm, typical = profiles(case, measured, factors, settings, within(progress, 0.0, 0.3), should_stop)
     environment = make_environment(case.fitted, measured, task, rng)
-    features, loss, predictions, usual = row_features(case, environment, _part(progress, 0.3, 0.5), should_stop)
+    features, loss, predictions, usual = row_features(case, environment, within(progress, 0.3, 0.5), should_stop)
     cells = cell_features(case.schema, case.signals)
     picked, around = dec.pick(features)
     embedding, p, wrong = classify(
-        dec, (picked, around), cells, environment, case.train, _part(progress, 0.5, 1.0), should_stop
+        dec, (picked, around), cells, environment, case.train, within(progress, 0.5, 1.0), should_stop
     )
     share = settings.diagnose.expected_error_share
     shift = share_shift(p, share) if share > 0 else 0.0
     p = shifted(p, shift).astype(np.float32)
     standing = _standing(dec, features, around, usual, environment.rows, shift)
-    thresholds = {kind: expected_f1_threshold(p[:, k]) for k, kind in enumerate(ErrorType)}
-    told = {kind: trust(p[:, k], thresholds[kind], dec.trust[k].numpy()) for k, kind in enumerate(ErrorType)}
+    thresholds, told = limits(p, dec)
     return Detection(
         p, wrong, embedding, thresholds, told, harm, norm, loss, predictions, factors, order, typical, standing
     )
@@ -140,7 +138,22 @@ def _standing(
     return Standing(usual, ranked, features.values[:, columns], around, rows, shift)
 
 
-def _part(progress: Progress, start: float, stop: float) -> Progress:
+def dec_of(settings: Settings) -> Dec:
+    """The error classifier that the settings name."""
+    chosen = settings.diagnose.classifier
+    return load_checkpoint(SHIPPED if chosen == "shipped" else Path(chosen))
+
+
+def limits(p: np.ndarray, dec: Dec) -> tuple[dict[ErrorType, float], dict[ErrorType, Trust]]:
+    """Thresholds, and estimates of trust, per type from probabilities p [N, 3]."""
+    thresholds = {kind: expected_f1_threshold(p[:, k]) for k, kind in enumerate(ErrorType)}
+    told = {kind: trust(p[:, k], thresholds[kind], dec.trust[k].numpy()) for k, kind in enumerate(ErrorType)}
+    return thresholds, told
+
+
+def within(progress: Progress, start: float, stop: float) -> Progress:
+    """Progress of a part that takes a job from `start` to `stop`."""
+
     def inner(fraction: float, message: str) -> None:
         progress(start + (stop - start) * fraction, message)
 
