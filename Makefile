@@ -9,8 +9,9 @@ STAMP := $(VENV)/installed
 run: $(STAMP)
 	$(BIN)/python -m demix_core dashboard
 
+# Two workers on two cores: a thread each, or OpenMP's threads spin while they wait for one another.
 test: $(STAMP) check browser
-	$(BIN)/python -m pytest -n 2 --dist loadscope
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope
 
 check: $(STAMP)
 	$(BIN)/ruff check .

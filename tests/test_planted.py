@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,10 +15,13 @@ from demix_core.benchmark._tables import load
 from demix_core.classifiers import planted
 from demix_core.classifiers.detect import Case, Detection, detect
 from demix_core.classifiers.planted import blend, calibrate, make_case
-from demix_core.errors import Cancelled
+from demix_core.errors import Cancelled, RunError
+from demix_core.pipeline import diagnose
 from demix_core.planting import Parts, split_and_plant
 from demix_core.settings import DiagnoseSettings, Settings
 from demix_core.types import ErrorType
+from demix_core.update import update
+from tests import tiny
 
 SETTINGS = Settings(seed=4, diagnose=DiagnoseSettings(calibrate=True))
 
@@ -88,3 +92,18 @@ def test_blend_lies_between_and_keeps_what_both_say(a: float, b: float) -> None:
     assert min(a, b) - 1e-6 <= mixed <= max(a, b) + 1e-6
     assert blend(np.array([a]), np.array([a]))[0] == pytest.approx(a, rel=1e-4)
     assert mixed == pytest.approx(float(blend(np.array([b]), np.array([a]))[0]), rel=1e-5)
+
+
+def test_a_run_says_that_it_was_calibrated_and_only_then_names_errors_anew(tmp_path: Path) -> None:
+    plain = tiny.settings(tiny.classifier(tmp_path / "dec.safetensors"))
+    chosen = replace(plain, diagnose=replace(plain.diagnose, calibrate=True))
+    source = tiny.table(tmp_path / "t.csv")
+    before = diagnose(source, tmp_path / "run", plain)
+    first, keys = before.diagnosis(), {name: s.key for name, s in before.manifest().stages.items()}
+    after = diagnose(source, tmp_path / "run", chosen)
+    again = {name: s.key for name, s in after.manifest().stages.items()}
+    assert after.json("summary.json")["calibrated"] is True
+    assert {name for name in keys if keys[name] != again[name]} == {"detect", "suggest", "map"}
+    assert not np.allclose(first["p_label_error"], after.diagnosis()["p_label_error"])
+    with pytest.raises(RunError, match="was calibrated"):
+        update(after, source, tmp_path / "new")
