@@ -111,8 +111,8 @@ def _check_folder(run: Run, out: Path) -> None:
         )
     if manifest.settings["diagnose"].get("calibrate"):
         raise RunError(
-            f"The run in '{run.path}' was calibrated, and keeps nothing of that for new rows; diagnose its table without "
-            "--calibrate to judge rows to come by it."
+            f"The run in '{run.path}' was calibrated, and keeps nothing of that for new rows; diagnose its table "
+            "without --calibrate to judge rows to come by it."
         )
     needed = (f"signals/{REFERENCE}", f"detection/{STANDING}", HALFWAY, REPAIRS)
     if "map" not in manifest.stages or not all((run / name).exists() for name in needed):

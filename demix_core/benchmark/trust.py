@@ -22,8 +22,8 @@ import pandas as pd
 import torch
 
 from demix_core.benchmark._tables import BENCHMARKS, load
-from demix_core.classifiers.planted import make_case
 from demix_core.classifiers.detect import detect
+from demix_core.classifiers.planted import make_case
 from demix_core.corruption import lifelike, synthetic
 from demix_core.planting import split_and_plant
 from demix_core.settings import Settings
