@@ -29,7 +29,7 @@ def people(found: list[Share]) -> None:
         f"<td class='n'>{p.rejected:,}</td><td class='n'>{p.second:,}</td></tr>"
         for p in found
     )
-    head = _head(("Reviewer", ""), ("Accepted", "n"), ("Edited", "n"), ("Rejected", "n"), ("Judged again", "n"))
+    head = _head(("Reviewer", ""), ("Accepted", "n"), ("Edited", "n"), ("Rejected", "n"), ("Again", "n"))
     st.html(f'<table class="dx" id="people">{head}<tbody>{body}</tbody></table>')
 
 
