@@ -98,7 +98,7 @@ def progress_bar(codes: np.ndarray, message: str) -> None:
         f'<div class="dx-bar" id="progress" data-decided="{decided}" data-total="{len(codes)}">'
         f"<span><b>{decided:,}</b> of <b>{len(codes):,}</b> decided{left}</span>"
         f'<span class="track">{parts}</span><span class="dx-muted">{counts}</span>'
-        f'<span class="dx-said" role="status">{escape(message)}</span></div>'
+        f'<span class="dx-said" role="status" title="{escape(message)}">{escape(message)}</span></div>'
     )
 
 

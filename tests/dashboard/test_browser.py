@@ -556,7 +556,7 @@ def named(browser: Browser, address: str, run: str, name: str) -> Page:
     field.fill(name)
     field.press("Enter")
     page.wait_for_function("document.cookie.includes('demix_reviewer')")
-    page.locator(".demix-queue").hover()
+    page.evaluate("document.activeElement.blur()")
     return page
 
 
@@ -580,7 +580,7 @@ def test_two_people_at_one_run_lose_nothing_and_see_each_other(browser: Browser,
         ann.get_by_text("While you were looking, Cleo rejected this").wait_for()
         assert current(ann)[1] == patch
         ann.keyboard.press("a")
-        ann.get_by_text("Cleo had rejected it; yours stands now.").wait_for()
+        ann.get_by_text("Cleo had rejected it.").wait_for(state="attached")
         wait_decided(bob, len(log.replay()))
         ann.keyboard.press("z")
         ann.wait_for_selector(f'#inspector[data-patch="{patch}"]', state="attached")
@@ -602,7 +602,7 @@ def test_a_second_review_is_blind_also_after_a_refresh(browser: Browser, address
         page = named(browser, address, "two", "Dora")
         page.get_by_role("link", name="Team").click()
         page.get_by_role("spinbutton", name="Suggestions").fill("4")
-        page.locator(".st-key-draw_second button").click()
+        page.get_by_role("button", name="Draw", exact=True).click()
         page.locator(".st-key-start_blind button").click()
         page.wait_for_selector('#progress[data-decided="0"][data-total="4"]', state="attached")
         wait_map(page)

@@ -44,7 +44,7 @@ def test_what_somebody_else_has_just_decided_is_said_and_may_be_decided_anyway(r
     app.run()
     assert state.patch == patch and "&lt;Bob&gt; rejected this" in html(app) and "rejected by &lt;Bob&gt;" in html(app)
     app.button(key="accept").click().run()
-    assert "&lt;Bob&gt; had rejected it; yours stands now." in html(app)
+    assert "&lt;Bob&gt; had rejected it." in html(app)
     assert services.log("fake").replay()[patch].kind == "accept"
     assert services.book("fake").patch_at[state.patch] == queue[1], "the queue goes on from where it was"
     app.run()
