@@ -20,6 +20,7 @@ CLOSER = {
     "history": "history",
     "team": "group",
     "drift": "compare_arrows",
+    "influence": "grid_on",
 }  # beside the five steps, with icons
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
@@ -161,3 +162,64 @@ def influence_profile(influence: np.ndarray, same: np.ndarray, typical: np.ndarr
         xaxis={"ticksuffix": " %", "tickfont": {"size": 10.5}, "range": [0, 100]},
         yaxis={"tickfont": {"size": 10.5}, "nticks": 5},
     )
+
+
+HELPS, HARMS = "#0072B2", "#D55E00"
+GROUND = {False: "#F7F7F5", True: "#20262F"}
+LINE_HEIGHT, LOWEST, HIGHEST = 40, 380, 520
+WRAPPED = 5
+"""Slices that have room for their names side by side; more of them have slanted names."""
+
+
+def influence_matrix(
+    mean: np.ndarray,
+    groups: list[str],
+    slices: list[str],
+    hover: list[list[str]],
+    at: tuple[int | None, int],
+    dark: bool,
+) -> go.Figure:
+    """Groups down, slices across, blue helps and vermilion harms, grey at zero; the chosen cell or column is framed.
+
+    mean: float [G, S]; hover: HTML per cell; at: (group or None, slice). Above each cell lies an unseen mark that
+    answers the mouse; their points are in the order of mean, row by row.
+    """
+    reach = max(float(np.abs(mean).max()), 1e-9)
+    scale = [[0.0, HELPS], [0.5, GROUND[dark]], [1.0, HARMS]]
+    figure = go.Figure(
+        go.Heatmap(
+            z=mean, zmid=0, zmin=-reach, zmax=reach, colorscale=scale, xgap=2, ygap=2, hoverinfo="skip",
+            texttemplate="%{z:+.2f}", textfont={"size": 12}, showscale=False,
+        )
+    )  # fmt: skip
+    y, x = (axis.ravel() for axis in np.indices(mean.shape))
+    figure.add_scatter(
+        x=x, y=y, mode="markers", hovertext=[t for line in hover for t in line],
+        hovertemplate="%{hovertext}<extra></extra>", marker={"size": 34, "symbol": "square", "opacity": 0},
+        selected={"marker": {"opacity": 0}}, unselected={"marker": {"opacity": 0}}, showlegend=False,
+    )  # fmt: skip
+    top, bottom = (-0.5, len(groups) - 0.5) if at[0] is None else (at[0] - 0.5, at[0] + 0.5)
+    figure.add_shape(
+        type="rect", x0=at[1] - 0.5, x1=at[1] + 0.5, y0=top, y1=bottom, fillcolor="rgba(0,0,0,0)",
+        line={"width": 2.5, "color": "#E6EAF0" if dark else "#1D2733"},
+    )  # fmt: skip
+    axis = {"showgrid": False, "zeroline": False, "ticks": "", "fixedrange": True, "automargin": True}
+    axis["tickfont"] = {"size": 11.5}
+    slanted = len(slices) > WRAPPED
+    names = [_short(s, 30) for s in slices] if slanted else [_wrapped(s, 16) for s in slices]
+    across = {"tickvals": list(range(len(slices))), "ticktext": names, "tickangle": -35 if slanted else 0}
+    down = {"tickvals": list(range(len(groups))), "ticktext": [_wrapped(g, 26) for g in groups]}
+    return figure.update_layout(
+        height=int(np.clip(120 + LINE_HEIGHT * len(groups), LOWEST, HIGHEST)), margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        hovermode="closest", hoverdistance=-1, dragmode=False, clickmode="event+select", plot_bgcolor="rgba(0,0,0,0)",
+        xaxis=axis | across, yaxis=axis | down | {"autorange": "reversed"},
+    )  # fmt: skip
+
+
+def _short(name: str, width: int) -> str:
+    return escape(name if len(name) <= width else f"{name[: width - 2]} …")
+
+
+def _wrapped(name: str, width: int) -> str:
+    """The name in lines of at most `width` characters, three at most, as HTML."""
+    return "<br>".join(escape(line) for line in textwrap.wrap(name, width, max_lines=3, placeholder=" …"))

@@ -55,8 +55,7 @@ def _poll(run: str) -> None:
     if status is None or not status.state.active:
         st.rerun()
         return
-    words = " · ".join(w for w in (status.message, texts.time_left(status.seconds_left)) if w)
-    st.progress(min(max(status.overall, 0.0), 1.0), text=words or None)
+    widgets.job_bar(status)
     st.button("Cancel", key="stop_measuring", icon=":material/stop:", on_click=services.stop_measuring, args=(run,))
 
 

@@ -375,6 +375,17 @@ def _lasso(state: State, news: dict[str, Any]) -> None:
             look_at_position(state, book, int(order[0]))
 
 
+def show_rows(state: State, row_ids: np.ndarray) -> None:
+    """Makes these rows the selection of the review, as if a lasso had been drawn around them."""
+    state.select_on_map(row_ids)
+    book, codes = _open(state)
+    order = queue_of(state, book, codes)
+    if len(order):
+        look_at_position(state, book, int(order[0]))
+    else:
+        look_at_row(state, int(row_ids[0]))
+
+
 def _queue_picked(state: State, news: dict[str, Any]) -> None:
     book = services.book(str(state.run))
     look_at_position(state, book, book.patch_at.get(int(news["id"])))

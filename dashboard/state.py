@@ -55,6 +55,22 @@ class DataChoice:
     share: float = 0.2
 
 
+@dataclass(frozen=True)
+class InfluenceChoice:
+    """What the influence page shows. groups, slices: how rows are divided; slice: position among the slices that were
+    measured, None: the one with the highest loss; group: only rows of it are blamed, '': all; question: blame a slice's
+    rows, or look at what selected rows do.
+    """
+
+    question: str = "blame"
+    groups: str = "type"
+    slices: str = "worst"
+    slice: int | None = None
+    group: str = ""
+    top: int = 20
+    flagged: bool = False
+
+
 @dataclass
 class State:
     """One tab. Views call the transitions below and never assign.
@@ -92,6 +108,7 @@ class State:
     key_seq: int = 0
     seen: dict[str, int] = field(default_factory=dict)
     data: DataChoice = field(default_factory=DataChoice)
+    influence: InfluenceChoice = field(default_factory=InfluenceChoice)
     message: str = ""
     watching: bool = False
     tours: int = 0
@@ -126,7 +143,7 @@ class State:
         self.patch = self.row = self.selection = None
         self.selection_key, self.settled = "", False
         self.token += 1
-        self.filters = Filters()
+        self.filters, self.influence = Filters(), InfluenceChoice()
         self.colour, self.page, self.editing, self.message = "Error type", 1, False, ""
         self.drawn, self.looked, self.blind = 0, 0, False
         self.watching = run is not None
@@ -134,6 +151,14 @@ class State:
     def arrive(self, run: str | None) -> None:
         """The first look of this tab, by the address or by default."""
         self.open_run(run)
+
+    def divide(self, **changes: Any) -> None:
+        """Another look at influence: other groups forget the chosen group, other slices the chosen slice."""
+        if changes.get("slices", self.influence.slices) != self.influence.slices:
+            changes.setdefault("slice", None)
+        if changes.get("groups", self.influence.groups) != self.influence.groups:
+            changes.setdefault("group", "")
+        self.influence = replace(self.influence, **changes)
 
     def watch(self, on: bool) -> None:
         """Whether the diagnose page shows the run's job or the form for a new one."""

@@ -10,6 +10,9 @@ __all__ = ["CLEAN_NAME", "SEVERAL_NAME", "TYPE_NAMES", "WHAT_TYPES_MEAN", "rows"
 APP = "DeMix"
 PROMISE = "Which rows hurt your model, what is wrong with each, and what to do about it."
 
+HARDLY = 0.02
+"""Mean influence below which a group does nothing worth a word."""
+
 STATE_NAMES = ("open", "accepted", "edited", "rejected")
 
 INTRO = (
@@ -205,6 +208,23 @@ RULER_STRAIGHT = "None of the validation rows looks mislabelled to the models of
 RULER_BENT = "{n} of the validation rows look mislabelled themselves; the comparison can be read without them."
 BALANCED_WEIGHT = "× {weight:g} balances the groups"
 OWN_VALUE_OF_SWAP = "Your own value for {column}; {partner} stays as it is"
+INFLUENCE_WORDS = (
+    "Each training row pushes the model towards or away from being right on each validation row; here the pushes are "
+    "averaged over groups of rows."
+)
+MATRIX_WORDS = (
+    "Blue: these training rows help the model there; vermilion: they harm it. Rows and columns that behave alike lie "
+    "together. Click a cell to blame its rows. From −1 to 1: 1 would be a push straight into the wrong direction."
+)
+SLICES_CANCELLED = "Influence on slices is measured once per diagnosis, in about a second per 25,000 rows."
+NOBODY_TO_BLAME = "No row of this choice pushes the model away from being right on this slice."
+BLAMED = "The <b>{n}</b> that push the model hardest the wrong way on <b>{slice}</b>; <b>{flagged}</b> of them flagged."
+ONE_LABEL = (
+    "All rows of this slice have the same label, so every row with another label pushes against it, right or wrong. "
+    "Look at flagged rows."
+)
+NO_SELECTION = "Draw around some rows on the map in Review; what they do to the validation rows is then told here."
+TOUCHES = "On average, the <b>{n}</b> selected on the map do this to the validation rows:"
 EXPORT_WORDS = (
     "The cleaned file, the list of changes, and the decisions to replay. Untouched records stay byte for byte."
 )
@@ -296,6 +316,32 @@ EXAMPLE_MISSING = "The shipped example is not part of this checkout."
 def number(n: int) -> str:
     """12345 as 12,345."""
     return f"{n:,}"
+
+
+def division(name: str) -> str:
+    """A way to divide rows, by its name in the engine, in words."""
+    fixed = {
+        "type": "suspected error", "label": "label", "clusters": "similarity (clusters)",
+        "worst": "where the model is worst", "correctness": "right or wrong prediction",
+    }  # fmt: skip
+    return fixed.get(name, name.removeprefix("column:"))
+
+
+def cell_words(group: str, n: int, slice_: str, m: int, value: float) -> str:
+    """One cell of the influence map as a sentence, as HTML."""
+    verb = "hardly touch" if abs(value) < HARDLY else "help" if value < 0 else "harm"
+    return f"{rows(n)} ‹{group}›<br><b>{verb}</b> the model on<br>{rows(m)} ‹{slice_}›<br>mean influence {value:+.3f}"
+
+
+def slice_words(name: str, n: int, loss: float, right: float | None) -> str:
+    """'age > 48 · 159 rows · loss 0.376 · 88 % right'."""
+    told = "" if right is None else f" · {right:.0%} right"
+    return f"{name} · {rows(n)} · loss {loss:.3f}{told}"
+
+
+def these(n: int) -> str:
+    """'this row', 'these 20 rows'."""
+    return "this row" if n == 1 else f"these {n:,} rows"
 
 
 def suggestions(n: int) -> str:

@@ -13,6 +13,7 @@ import streamlit as st
 from dashboard import components, deciding, palette, review, services, sifting, texts
 from dashboard.palette import GLYPHS
 from dashboard.review import Book
+from dashboard.services import Status
 from dashboard.state import STATES, State
 from demix_core.types import DROP_VALUE, DecisionKind, ErrorType, Event
 
@@ -39,10 +40,14 @@ def pill(kind: ErrorType, probability: float) -> str:
     )
 
 
+def glyph(kind: ErrorType) -> str:
+    """The shape of an error type in its colour, as HTML."""
+    return f'<span style="color:{type_colour(kind)}">{GLYPHS[palette.TYPE_MARKS[kind].shape]}</span>'
+
+
 def type_name(kind: ErrorType) -> str:
     """A type with its shape in its colour, as HTML."""
-    glyph = GLYPHS[palette.TYPE_MARKS[kind].shape]
-    return f'<span style="color:{type_colour(kind)}">{glyph}</span> {texts.TYPE_NAMES[kind]}'
+    return f"{glyph(kind)} {texts.TYPE_NAMES[kind]}"
 
 
 def plain(text: str) -> str:
@@ -59,6 +64,12 @@ def page_title(title: str, words: str) -> None:
     """Name of a page and what it is for."""
     st.header(title, anchor=False)
     st.caption(words)
+
+
+def job_bar(status: Status) -> None:
+    """How far a job is, and how long it still takes."""
+    words = " · ".join(w for w in (status.message, texts.time_left(status.seconds_left)) if w)
+    st.progress(min(max(status.overall, 0.0), 1.0), text=words or None)
 
 
 # ---- the sidebar -------------------------------------------------------------------------------------------------

@@ -233,6 +233,37 @@ def apply(
 
 
 @app.command()
+def blame(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run.")],
+    groups: Annotated[str, typer.Option(help="Training rows by: type, label, clusters, or a column.")] = "type",
+    slices: Annotated[
+        str, typer.Option(help="Validation rows by: worst (highest loss), label, correctness, or a column.")
+    ] = "worst",
+    slice_: Annotated[
+        str | None, typer.Option("--slice", help="Whose rows to blame: its name or number. Default: highest loss.")
+    ] = None,
+    flagged: Annotated[bool, typer.Option("--flagged", help="Blame only rows that are flagged.")] = False,
+    rows: Annotated[
+        str | None, typer.Option(help="The other way round: what these training rows do (as in 4,10-20).")
+    ] = None,
+    top: Annotated[int, typer.Option(help="Rows listed.")] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything as JSON on stdout.")] = False,
+) -> None:
+    """Say which training rows harm a slice of the validation rows, and which validation rows a training row touches."""
+    from demix_core.blame.measure import measure
+    from demix_core.blame.view import Blame, row_numbers
+    from demix_core.explain import Explainer
+
+    run = Run.open(folder)
+    with reports.progress_bar() as progress:
+        found = Blame(Explainer(run), measure(run, progress))
+    view = found.view(groups, slices)
+    chosen = found.pick(view.slices, slice_)
+    touched = None if rows is None else found.touched_rows(row_numbers(rows), top)
+    reports.blame(found, view, chosen, found.to_blame(chosen, top, flagged=flagged), touched, as_json)
+
+
+@app.command()
 def evaluate(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run.")],
     accept: Annotated[

@@ -52,6 +52,15 @@ def start(
     return run
 
 
+def start_blame(run: Run) -> None:
+    """Start `demix_core blame` on this run in a session of its own; its state lies in run.blame.
+
+    RunError: one is at work already. StorageError: the folder can't be written.
+    """
+    _make_ready(run.blame)
+    _launch(run.blame, ["blame", str(run.path.resolve())])
+
+
 def start_evaluation(run: Run, seeds: int) -> None:
     """Start `demix_core evaluate` on this run in a session of its own; its state lies in run.check.
 

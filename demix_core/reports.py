@@ -20,6 +20,9 @@ from demix_core.trust.words import how, interval
 from demix_core.types import ErrorType, Progress
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from demix_core.blame.view import Blame, View
     from demix_core.explain import Explainer, Explanation
     from demix_core.exporting import Exported
     from demix_core.planting import Planted
@@ -100,6 +103,46 @@ def diagnosis(run: Run, scores: Sequence[Score], json_wanted: bool) -> None:
     for note in summary["notes"]:
         say(note)
     Console(soft_wrap=True).print(f"Run folder: {escape(str(run.path))}")
+
+
+def blame(
+    found: Blame, view: View, chosen: int, rows: pd.DataFrame, touched: pd.DataFrame | None, json_wanted: bool
+) -> None:
+    """Groups × slices, the rows to blame for one slice, and what chosen rows do; for eyes or machines."""
+    slices = [found.means.slices[i] for i in view.slices]
+    this = found.means.slices[chosen]
+    if json_wanted:
+        content: dict[str, Any] = {
+            "groups": [{"name": g.name, "rows": len(g.members)} for g in view.groups],
+            "slices": [asdict(s) for s in slices], "mean_influence": view.mean.round(6).tolist(),
+            "slice": this.name, "to_blame": rows.to_dict("records"),
+        }  # fmt: skip
+        as_json(content | ({} if touched is None else {"touched": touched.to_dict("records")}))
+        return
+    about = [[i, s.name, s.rows, s.loss, "" if s.right is None else s.right] for i, s in enumerate(slices, 1)]
+    table("Slices of the validation rows", ["no.", "slice", "rows", "loss", "right"], about)
+    lines = [
+        [f"{g.name} ({len(g.members):,})", *(f"{v:+.2f}" for v in means)]
+        for g, means in zip(view.groups, view.mean, strict=True)
+    ]
+    heads = ["training rows", *(str(i) for i in range(1, len(slices) + 1))]
+    table("Mean influence on each slice (negative helps, positive harms)", heads, lines)
+    table(f"Training rows to blame for '{this.name}'", *_to_blame(rows, found.explainer.schema.target))
+    if this.one_label:
+        say("All rows of this slice have one label, so rows of other labels push against it; --flagged names suspects.")
+    if touched is not None:
+        lines = [list(r) for r in touched.iloc[:, :3].itertuples(index=False)]
+        heads = ["validation row", "influence", found.explainer.schema.target]
+        table("Validation rows that the chosen rows harm (positive) or help most", heads, lines)
+
+
+def _to_blame(rows: pd.DataFrame, target: str) -> tuple[list[str], list[list[object]]]:
+    """(heads, lines) of the rows to blame."""
+    lines = []
+    for row in rows.to_dict("records"):
+        flags = ", ".join(TYPE_WORDS[kind] for kind in ErrorType if row[kind.value])
+        lines.append([row["row_id"], row["label"], row["influence"], row["overall"], flags])
+    return ["row", target, "on the slice", "on all rows", "flagged"], lines
 
 
 def explanation(found: Explanation, explainer: Explainer, json_wanted: bool) -> None:

@@ -10,6 +10,7 @@ split.parquet      row_id, part (train | validation)
 validation.parquet validation_id (first column), raw cells, __target_id: the M rows influence is measured on
 model.safetensors · losses.npy · fit.json · signals/ · detection/ · factors.safetensors · embedding.npy · typical.npy
 halfway.npz · signals/reference.npz · detection/standing.npz · repairs.npz: what rows to come are read against
+blame/             state and results of `blame`
 patches.parquet · diagnosis.parquet · map_umap.parquet · map_tsne.parquet · summary.json · decisions.sqlite · export/
 samples.json · thresholds.json   rows drawn for review; thresholds that a person moved
 check/ · drift/    state and result of `evaluate`, of `drift`          second_reviews/   who judges which patches again
@@ -221,6 +222,11 @@ class Run:
         return self.path / name
 
     @property
+    def blame(self) -> Run:
+        """Where `blame` keeps its state, and the means over slices of each diagnosis."""
+        return Run(self / "blame")
+
+    @property
     def check(self) -> Run:
         """Where `evaluate` keeps its state and its result, evaluation.json."""
         return Run(self / "check")
@@ -374,10 +380,10 @@ class Run:
         """One JSON file of the folder."""
         return self._json(name)
 
-    def array(self, name: str) -> np.ndarray:
-        """One .npy file of the folder."""
+    def array(self, name: str, mapped: bool = False) -> np.ndarray:
+        """One .npy file of the folder; mapped: left on disk and read where it is looked at."""
         with self._reading(name):
-            loaded: np.ndarray = np.load(self.path / name, allow_pickle=False)
+            loaded: np.ndarray = np.load(self.path / name, mmap_mode="r" if mapped else None, allow_pickle=False)
             return loaded
 
     def table(self, name: str) -> pd.DataFrame:

@@ -145,6 +145,21 @@ def test_thresholds_are_told_sampled_and_kept(made, capsys) -> None:
         (run / f"decisions.sqlite{suffix}").unlink(missing_ok=True)
 
 
+def test_blame_names_rows_for_eyes_and_machines(made, capsys) -> None:
+    _, run = made
+    row = int(run.diagnosis()["row_id"].iloc[0])
+    assert main(["blame", str(run.path), "--slices", "job", "--rows", str(row), "--top", "3"]) == 0
+    shown = capsys.readouterr().out
+    assert all(words in shown for words in ("Mean influence on each slice", "to blame for 'job = ", "chosen rows harm"))
+    assert (
+        main(["blame", str(run.path), "--groups", "label", "--slices", "job", "--slice", "job = clerk", "--json"]) == 0
+    )
+    said = json.loads(capsys.readouterr().out)
+    assert said["slice"] == "job = clerk" and len(said["mean_influence"]) == len(said["groups"]) == 2
+    assert {s["name"] for s in said["slices"]} == {"job = clerk", "job = smith", "job = baker"}
+    assert all(line["influence"] > 0 for line in said["to_blame"]) and "touched" not in said
+
+
 MISTAKES = [
     (["diagnose", "t.csv", "--threshold", "label"], "write TYPE=VALUE"),
     (["diagnose", "t.csv", "--threshold", "lable=0.3"], "no error type 'lable'"),
@@ -163,6 +178,7 @@ MISTAKES = [
     (["inject", "t.csv", "--target", "income", "--protocol", "vague", "-o", "o.csv"], "vague"),
     (["apply", "nowhere", "-o", "o.csv"], "no run folder 'nowhere'"),
     (["explain", "nowhere", "1"], "no run folder 'nowhere'"),
+    (["blame", "nowhere"], "no run folder 'nowhere'"),
     (["dashboard", "nowhere"], "no run folder 'nowhere'"),
     (["bench", "patience"], "no benchmark called 'patience'"),
 ]
@@ -214,7 +230,7 @@ def test_help_is_exit_0_and_names_every_command(capsys) -> None:
     shown = capsys.readouterr().out
     assert all(
         name in shown
-        for name in ("diagnose", "inject", "apply", "explain", "thresholds", "train-dec", "dashboard", "bench")
+        for name in ("diagnose", "inject", "apply", "explain", "blame", "thresholds", "train-dec", "dashboard", "bench")
     )
 
 

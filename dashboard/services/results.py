@@ -22,7 +22,7 @@ from demix_core.types import DecisionKind, ErrorType, Event
 if TYPE_CHECKING:
     from demix_core.explain import Explainer, Explanation
 else:
-    Explanation = Any
+    Explainer = Explanation = Any
 
 REVIEWER = "dashboard"
 """Who decides where nobody is named."""
@@ -175,6 +175,11 @@ def explain(name: str, row_id: int) -> Explanation:
 @st.cache_data(max_entries=64, show_spinner=False)
 def _explain(folder: str, version: int, row_id: int) -> Explanation:
     return _explainer(folder, version).row(row_id)
+
+
+def explainer(name: str) -> Explainer:
+    """What knows all of the run's rows."""
+    return _explainer(str(run_path(name).resolve()), book(name).version)
 
 
 @st.cache_resource(max_entries=2, show_spinner="Loading the model")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -70,11 +70,18 @@ def _quarters(name: str, numbers: np.ndarray) -> Iterator[tuple[str, np.ndarray]
         return
     ends = [-np.inf, *np.unique(np.quantile(known, QUARTERS)), np.inf]
     for low, high in pairwise(ends):
-        inside = (numbers > low) & (numbers <= high)
-        words = f"{name} > {low:.6g}" if high == np.inf else f"{name} ≤ {high:.6g}"
-        if low != -np.inf and high != np.inf:
-            words = f"{low:.6g} < {name} ≤ {high:.6g}"
-        yield words, inside
+        yield interval(name, low, high), (numbers > low) & (numbers <= high)
+
+
+def interval(name: str, low: float, high: float, words: Callable[[float], str] = "{:.6g}".format) -> str:
+    """A half-open interval in words; an infinite end is left out.
+
+    >>> interval("age", 30, 45), interval("age", -np.inf, 30)
+    ('30 < age ≤ 45', 'age ≤ 30')
+    """
+    if low == -np.inf:
+        return f"{name} ≤ {words(high)}" if high != np.inf else f"any {name}"
+    return f"{name} > {words(low)}" if high == np.inf else f"{words(low)} < {name} ≤ {words(high)}"
 
 
 def groups_of(frame: pd.DataFrame, schema: Schema, column: str | None, edges: np.ndarray | None) -> np.ndarray:

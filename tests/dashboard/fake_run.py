@@ -49,7 +49,7 @@ def _diagnosis(n: int, r: np.random.Generator) -> pd.DataFrame:
     return pd.DataFrame({
         "row_id": np.arange(n), "p_label_error": p[:, 0], "p_feature_error": p[:, 1], "p_spurious": p[:, 2],
         "label_error": flags[:, 0], "feature_error": flags[:, 1], "spurious": flags[:, 2], "suspect_columns": suspects,
-        "x": xy[:, 0].astype(np.float32), "y": xy[:, 1].astype(np.float32),
+        "x": xy[:, 0].astype(np.float32), "y": xy[:, 1].astype(np.float32), "harm": p[:, 0] - 0.2,
     })  # fmt: skip
 
 
@@ -81,6 +81,21 @@ def _patches(frame: pd.DataFrame, diagnosis: pd.DataFrame) -> pd.DataFrame:
     patches.loc[swap, "new"] = frame.loc[patches.loc[swap, "row_id"], "age"].to_numpy()
     patches["pattern"] = np.where(patches["column"] == "hours", "hours: 999 stands for unknown", "")
     return patches
+
+
+def _write_means(folder: Path, n: int, r: np.random.Generator) -> None:
+    """Means of influence on slices as blame.measure keeps them, with the key of a diagnosis that names none."""
+    place = folder / "blame" / hashlib.sha256(b"1 ").hexdigest()[:24]
+    place.mkdir(parents=True)
+    names = [("label", f"{TARGET} = {c}") for c in CLASSES] + [("column:sex", f"sex = {s}") for s in ("Male", "Female")]
+    slices = [
+        {"by": by, "name": name, "rows": 50, "loss": 0.1 * (i + 1), "right": 0.8, "one_label": i < 2, "rank": 3 - i}
+        for i, (by, name) in enumerate(names)
+    ]
+    slices.append(slices[0] | {"by": "correctness", "name": "the model is wrong", "rank": None})
+    np.save(place / "means.npy", r.uniform(-1, 1, (len(slices), n)).astype(np.float32))
+    np.save(place / "clusters.npy", np.arange(n) % 3)
+    _write_json(place / "slices.json", {"slices": slices, "clusters": ["1. old", "2. young", "3. others"]})
 
 
 def _write_json(path: Path, content: object) -> None:
@@ -118,6 +133,7 @@ def make(folder: Path, n: int = 3000, seed: int = 0) -> Path:
         }
         _write_json(folder / f"map_{method}.json", facts)
     _write_meta(folder, n_train, m, patches)
+    _write_means(folder, n_train, r)
     return folder
 
 

@@ -14,6 +14,9 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from dashboard import texts
+from demix_core.blame.measure import measure
+from demix_core.blame.view import Blame
+from demix_core.explain import Explainer
 from demix_core.exporting import export
 from demix_core.pipeline import diagnose
 from demix_core.store import Run
@@ -745,3 +748,34 @@ def readable(page: Page, scheme: str, selector: str) -> None:
     for ratio, ground, text in found:
         assert ratio >= 4.5, (round(ratio, 2), text)
         assert (ground < 0.2) == (scheme == "dark"), text
+
+
+def test_a_slice_its_rows_to_blame_and_back(
+    browser: Browser, address: str, workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("demix_core.work.project", tiny.flat_map)
+    table, dec = tiny.table(tmp_path / "t.csv", n=300), tiny.classifier(tmp_path / "dec.safetensors")
+    run = diagnose(table, workspace / "runs" / "blame", tiny.settings(dec))
+    page = new_page(browser)
+    page.goto(f"{address}/influence?run=blame")
+    page.wait_for_selector("#blamed", timeout=180_000)  # measured by itself, in its own process
+    found = Blame(Explainer(run), measure(run))
+    worst = found.slices("worst")
+    other = next(i for i in worst if i != found.pick(worst, None))
+    name = found.means.slices[other].name
+    page.locator("[class*=st-key-w_slice_] input").click()
+    page.get_by_role("option", name=name).click()
+    page.wait_for_selector(f"#blamed:has-text('{name}')")
+    rows = found.to_blame(other, 20)["row_id"].tolist()
+    shown = page.locator("table.blame tbody td:first-child").all_inner_texts()
+    assert [int(text) for text in shown] == rows
+    page.locator(".st-key-show_blamed button").click()
+    page.wait_for_selector(f'.demix-map[data-selected="{len(rows)}"]')
+    chosen = "Array.from(window.demixMap.ids).filter((_, i) => window.demixMap.chosen[i])"
+    assert sorted(page.evaluate(chosen)) == sorted(rows)
+    page.get_by_role("link", name="Influence").click()
+    page.get_by_role("radio", name="What selected rows do").click()
+    page.wait_for_selector(f'#touching[data-n="{len(rows)}"]')
+    page.wait_for_selector(".st-key-touched_table table")
+    assert errors_of(page) == []
+    page.close()

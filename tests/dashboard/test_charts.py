@@ -74,3 +74,16 @@ def test_a_page_stands_alone_and_its_words_are_no_markup() -> None:
     assert page.startswith("<!doctype html>") and "&lt;b&gt;run" in page and "<b>run" not in page
     assert "Plotly.newPlot" in page and "src=" not in page.split("<script")[0]
     assert not re.findall(r"""<(?:script|link|img)[^>]*(?:src|href)=["']?http""", page), "nothing from the network"
+
+
+def test_the_influence_map_is_centred_at_zero_and_every_cell_answers() -> None:
+    mean = np.array([[-0.2, 0.1, 0.0], [0.05, 0.4, -0.1]])
+    hover = [[f"{i}{j}" for j in range(3)] for i in range(2)]
+    figure = charts.influence_matrix(mean, ["a", "b"], ["x", "y", "z"], hover, (1, 2), dark=False)
+    cells, marks = figure.data
+    assert (cells.zmin, cells.zmid, cells.zmax) == (-0.4, 0, 0.4) and np.array_equal(cells.z, mean)
+    assert cells.colorscale[0][1] == charts.HELPS and cells.colorscale[2][1] == charts.HARMS
+    assert list(zip(marks.y, marks.x, strict=True)) == [divmod(k, 3) for k in range(6)]
+    assert list(marks.hovertext) == ["00", "01", "02", "10", "11", "12"]
+    (frame,) = figure.layout.shapes
+    assert (frame.x0, frame.x1, frame.y0, frame.y1) == (1.5, 2.5, 0.5, 1.5)

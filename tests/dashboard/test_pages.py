@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from dashboard.state import DataChoice
 from demix_core.decisions import DecisionLog
 from tests.dashboard import fake_run
 
-PAGES = ("data", "diagnose", "review", "check", "export", "history", "team")
+PAGES = ("data", "diagnose", "review", "check", "export", "influence", "history", "team")
 Open = Callable[..., AppTest]
 
 
@@ -529,3 +530,58 @@ def test_bulk_shows_what_would_change_before_the_press(run: Path, open_app: Open
     first = patches.sort_values(["confidence", "row_id"], ascending=[False, True]).iloc[0]
     assert shown.count("→ <ins>") >= widgets.PREVIEW_LINES and f"<td class='n'>{first['row_id']}</td>" in shown
     assert f"and {len(patches) - widgets.PREVIEW_LINES:,} more" in shown
+
+
+# ---- influence ---------------------------------------------------------------------------------------------------
+
+
+def test_influence_blames_the_worst_slice_and_shows_its_rows_on_the_map(run: Path, open_app: Open) -> None:
+    app = open_app("influence")
+    found = services.blame("fake")
+    assert app.selectbox(key="w_slice_3").value == 3, "the highest loss"
+    rows = found.to_blame(3, 20)
+    assert 'id="blamed" data-n="20"' in html(app) and f"{rows['influence'][0]:+.3f}" in html(app)
+    app.button(key="show_blamed").click().run()
+    state = app.session_state["demix"]
+    assert state.selection.tolist() == rows["row_id"].tolist() and state.token > 1
+    assert state.row in state.selection
+
+
+def test_another_slice_fewer_rows_and_one_group(run: Path, open_app: Open) -> None:
+    app = open_app("influence")
+    found = services.blame("fake")
+    app.selectbox(key="w_slice_3").set_value(2).run()
+    app.selectbox(key="w_among_").set_value("flagged label error").run()
+    app.toggle(key="w_only_flagged").set_value(True).run()
+    group = next(g for g in found.groups("type") if g.name == "flagged label error")
+    wanted = found.to_blame(2, 20, group, True)
+    assert f'id="blamed" data-n="{len(wanted)}"' in html(app) and "sex = Male" in html(app)
+    app.selectbox(key="w_slices").set_value("label").run()
+    assert app.session_state["demix"].influence.slice is None, "a slice of another kind is forgotten"
+    assert any("every row with another label" in c.value for c in app.caption)
+
+
+def test_the_page_measures_by_itself_and_says_why_it_could_not(
+    run: Path, open_app: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.rmtree(run / "blame")
+    started: list[str] = []
+
+    def start(name: str) -> None:
+        started.append(name)
+        (run / "blame").mkdir(exist_ok=True)
+        status = json.loads((run / "status.json").read_text())
+        (run / "blame" / "status.json").write_text(json.dumps(status | {"state": "failed", "error": "No factors."}))
+
+    monkeypatch.setattr("dashboard.services.measure_slices", start)
+    app = open_app("influence")
+    assert started == ["fake"] and "No factors." in app.error[0].value
+    app.button(key="measure_slices").click().run()
+    assert started == ["fake", "fake"]
+
+
+def test_without_a_selection_the_other_question_says_what_to_do(run: Path, open_app: Open) -> None:
+    app = open_app("influence")
+    app.session_state["demix"].divide(question="selection")
+    app.run()
+    assert "Draw around some rows" in html(app)
