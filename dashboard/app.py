@@ -21,6 +21,7 @@ CLOSER = {
     "team": "group",
     "drift": "compare_arrows",
     "influence": "grid_on",
+    "thresholds": "tune",
 }  # beside the five steps, with icons
 
 

@@ -223,3 +223,49 @@ def _short(name: str, width: int) -> str:
 def _wrapped(name: str, width: int) -> str:
     """The name in lines of at most `width` characters, three at most, as HTML."""
     return "<br>".join(escape(line) for line in textwrap.wrap(name, width, max_lines=3, placeholder=" …"))
+
+
+BIN = 0.02
+BELOW_COLOUR = "#9A9A94"
+
+
+def score_histogram(
+    scores: np.ndarray, threshold: float, lowest: float, judged: dict[str, np.ndarray], colour: str, height: int = 300
+) -> go.Figure:
+    """How many rows have which probability, those from the threshold on in colour; below, what was said of which.
+
+    scores: float [N]; lowest: from where rows have a suggestion (the picture begins a little before, and is scaled to
+    what follows); judged: {'right' | 'wrong': probabilities of the rows judged so}.
+    """
+    edges = np.round(np.arange(0, 1 + BIN, BIN), 10)
+    middle = edges[:-1] + BIN / 2
+    above, below = (np.histogram(scores[m], edges)[0] for m in (scores >= threshold, scores < threshold))
+    top = 1.15 * max(int((above + below)[middle >= lowest].max(initial=1)), 4)
+    figure = go.Figure()
+    for name, counts, shade in (("from the threshold on", above, colour), ("below", below, BELOW_COLOUR)):
+        figure.add_bar(x=middle, y=counts, width=BIN * 0.92, name=name, marker={"color": shade, "line": {"width": 0}},
+                       hovertemplate="%{y:,} rows at about %{x:.2f}<extra></extra>")  # fmt: skip
+    for place, (name, symbol) in enumerate((("right", "circle"), ("wrong", "x"))):
+        at = judged[name]
+        depth = np.full(len(at), -top * (0.07 + 0.1 * place))
+        figure.add_scatter(x=at, y=depth, mode="markers", name=f"reviewed: {name}",
+                           marker={"symbol": symbol, "size": 8, "color": colour if name == "right" else BELOW_COLOUR},
+                           hovertemplate=f"{name}, %{{x:.2f}}<extra></extra>")  # fmt: skip
+    figure.add_vline(x=threshold, line_width=1.5, opacity=0.7)
+    return figure.update_layout(
+        barmode="stack", height=height, margin={"l": 44, "r": 8, "t": 30, "b": 34}, bargap=0,
+        legend={"orientation": "h", "y": 1.13, "x": 0, "traceorder": "normal"},
+        xaxis={"range": [max(0.0, lowest - 0.12), 1], "title": {"text": "probability of the error", "standoff": 4}},
+        yaxis={"range": [-top * 0.22, top], "title": {"text": "rows", "standoff": 4}, "tickvals": _ticks(top)},
+    )  # fmt: skip
+
+
+def _ticks(top: float) -> list[int]:
+    """Round numbers from 0 on, about four of them.
+
+    >>> _ticks(23)
+    [0, 5, 10, 15, 20]
+    """
+    steps = [m * 10**e for e in range(9) for m in (1, 2, 5)]
+    step = next(s for s in steps if s * 5 >= top)
+    return list(range(0, int(top) + 1, step))

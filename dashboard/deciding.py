@@ -15,8 +15,8 @@ import streamlit as st
 
 from dashboard import address, components, review, services, texts
 from dashboard.review import Book
-from dashboard.state import STATES, Filters, State
-from demix_core.types import DROP_VALUE, DecisionKind, Event
+from dashboard.state import DRAWN, STATES, Filters, State
+from demix_core.types import DROP_VALUE, DecisionKind, ErrorType, Event
 from demix_core.views import View
 
 PAGE_ROWS = 200
@@ -44,11 +44,42 @@ def may_decide(state: State) -> bool:
 
 def queue_of(state: State, book: Book, codes: np.ndarray) -> np.ndarray:
     """Positions of the suggestions in the queue, in its order."""
+    found = _passing(state, book, codes)
+    if state.sort == DRAWN and state.selection is not None:
+        return review.as_selected(book, found, state.selection)
+    if not state.blind:
+        found = found[services.above_thresholds(book.name)[found]]
+    by = State.sort if state.sort == DRAWN else state.sort
+    return review.ordered(book, codes, found, by, state.ascending)
+
+
+def _passing(state: State, book: Book, codes: np.ndarray) -> np.ndarray:
     deciders = services.deciders(book.name) if state.filters.reviewers else None
     found = review.passing(book, codes, state.filters, state.selection, deciders)
-    if state.blind:
-        found = np.intersect1d(found, to_judge(state, book))
-    return review.ordered(book, codes, found, state.sort, state.ascending)
+    return np.intersect1d(found, to_judge(state, book)) if state.blind else found
+
+
+def hidden_of(state: State, book: Book, codes: np.ndarray) -> int:
+    """How many suggestions of the queue the person's thresholds hide."""
+    if state.blind or (state.sort == DRAWN and state.selection is not None):
+        return 0
+    return int((~services.above_thresholds(book.name)[_passing(state, book, codes)]).sum())
+
+
+def decided_or_not(state: State, book: Book, codes: np.ndarray) -> np.ndarray:
+    """Positions of all suggestions that the queue would hold if nothing were decided."""
+    return queue_of(replace(state, filters=replace(state.filters, states=STATES)), book, codes)
+
+
+def review_sample(state: State, kind: ErrorType, count: int) -> None:
+    """Brings rows drawn at random into the queue: what is left of the last sample, else a fresh one."""
+    rows = np.array(services.sample(str(state.run), kind, count), np.int64)
+    state.go_blind(False)
+    book, codes = _open(state)
+    mine = np.isin(book.patches["row_id"].to_numpy(), rows) & (book.patches["error_type"] == kind.value).to_numpy()
+    state.take_sample(kind, rows, STATES if codes[mine].any() else ("open",))
+    order = queue_of(state, book, codes)
+    look_at_position(state, book, int(order[0]) if len(order) else None)
 
 
 def show_view(state: State, view: View) -> None:
@@ -80,7 +111,7 @@ def settle(state: State, book: Book, panels: Sequence[str]) -> None:
         columns=tuple(c for c in f.columns if c in set(book.patches["column"].dropna())),
         classes=tuple(c for c in f.classes if c in book.schema.classes),
     )
-    if state.sort not in review.SORTS:
+    if state.sort not in (*review.SORTS, DRAWN):
         state.sort, state.ascending = State.sort, State.ascending
     state.colour = state.colour if state.colour in review.colour_choices(book.schema) else State.colour
     state.panel = state.panel if state.panel in panels else State.panel

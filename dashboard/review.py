@@ -185,6 +185,13 @@ def passing(
     return np.flatnonzero(keep)
 
 
+def as_selected(book: Book, positions: np.ndarray, row_ids: np.ndarray) -> np.ndarray:
+    """The same positions in the order of the selected rows, suggestions of one row as in the table."""
+    place = pd.Series(np.arange(len(row_ids)), index=row_ids)
+    rows = book.patches["row_id"].to_numpy()[positions]
+    return positions[np.argsort(place.reindex(rows).to_numpy(), kind="stable")]
+
+
 def ordered(book: Book, codes: np.ndarray, positions: np.ndarray, by: str, ascending: bool) -> np.ndarray:
     """The same positions sorted by one of SORTS; ties by confidence, then row."""
     if by == "state":

@@ -16,6 +16,9 @@ KEY = "demix"
 LONGEST_NAME = 40
 ALL_TYPES = tuple(ErrorType)
 STATES = ("open", "accepted", "edited", "rejected")
+DRAWN = "drawn"
+"""The order of the queue that a sample for review comes in: the selection's own."""
+
 LARGEST_FIRST = ("confidence", "uncertainty", "gain")
 """Orders of the queue that begin with the largest value."""
 
@@ -214,6 +217,12 @@ class State:
         """A selection that Python makes (rows of one shortcut, for instance): the map is told."""
         self.select(row_ids)
         self.token += 1
+
+    def take_sample(self, kind: ErrorType, row_ids: np.ndarray, states: tuple[str, ...]) -> None:
+        """The queue holds these rows' suggestions of one type, in the order of the rows."""
+        self.filters = Filters(types=(kind,), states=states)
+        self.select_on_map(row_ids)
+        self.sort, self.ascending = DRAWN, False
 
     def filter(self, **changes: Any) -> None:
         """Narrows or widens the queue."""

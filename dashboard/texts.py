@@ -313,6 +313,35 @@ ROW_CLEAN = "Nothing is suspected in this row."
 EXAMPLE_MISSING = "The shipped example is not part of this checkout."
 
 
+THRESHOLDS_WORDS = (
+    "From which probability on a row is suspected, and how many of those are right: judged by rows that are drawn at "
+    "random and that you review."
+)
+NOTHING_SUGGESTED = "Nothing is suggested for this type, so there is nothing to judge."
+THRESHOLD_KEPT = "Kept in the run: the queue of the review hides {n} below {at:.2f}. Nothing is lost; move it back."
+THRESHOLD_BELOW = (
+    "Rows below {made:.2f} have no suggestion, so the review can't show them. Suggestions can be made again from "
+    "{at:.2f} on; decisions made so far are put aside then."
+)
+EVERYWHERE_HELP = "Wider, and holds even when you choose the threshold after looking at these figures."
+RECALL_UNKNOWN = (
+    "'Kept' speaks of the right rows among the suggestions. Rows below {at:.2f} have none to judge, so how many errors "
+    "lie there, and with it the recall over the whole table, is not known."
+)
+KEPT_HELP = "Of the right rows among all suggestions of this type, the share that lies from this threshold on."
+FOUND_HELP = (
+    "Right rows among the suggestions, as a share of all rows; rows below the diagnosis' threshold come on top."
+)
+SAMPLE_HELP = (
+    "Rows drawn at random within bands of the probability, most of them from the threshold on. Only rows that were "
+    "drawn speak for the others; what you chose yourself, and what was decided together, does not."
+)
+QUEUE_EMPTY_SAMPLE = "The sample is reviewed: the page Thresholds shows what it says. Esc brings the whole queue back."
+EVIDENCE_UNKNOWN = "How many of these are right is unknown: no sampled row among them is reviewed yet (see Thresholds)."
+EVIDENCE_BULK = "Estimated precision {share} from {n} sampled rows."
+HIDDEN = "{n} hidden by your threshold"
+
+
 def number(n: int) -> str:
     """12345 as 12,345."""
     return f"{n:,}"
@@ -342,6 +371,9 @@ def slice_words(name: str, n: int, loss: float, right: float | None) -> str:
 def these(n: int) -> str:
     """'this row', 'these 20 rows'."""
     return "this row" if n == 1 else f"these {n:,} rows"
+def interval(value: float, low: float, high: float) -> str:
+    """'0.91 [0.86–0.95]'."""
+    return f"{value:.2f} [{low:.2f}–{high:.2f}]"
 
 
 def suggestions(n: int) -> str:

@@ -14,7 +14,7 @@ from dashboard import components, deciding, palette, review, services, sifting, 
 from dashboard.palette import GLYPHS
 from dashboard.review import Book
 from dashboard.services import Status
-from dashboard.state import STATES, State
+from dashboard.state import DRAWN, STATES, State
 from demix_core.types import DROP_VALUE, DecisionKind, ErrorType, Event
 
 QUEUE_HEIGHT, HISTORY_LINES = 188, 100
@@ -212,7 +212,7 @@ def draw_queue(state: State, book: Book, codes: np.ndarray, order: np.ndarray) -
     """One page of the queue, the current line marked."""
     page = min(state.page, page_count(order))
     if state.selection is not None:
-        nothing = texts.QUEUE_EMPTY_SELECTION
+        nothing = texts.QUEUE_EMPTY_SAMPLE if state.sort == DRAWN else texts.QUEUE_EMPTY_SELECTION
     elif state.blind:
         drawn = len(deciding.to_judge(state, book))
         nothing = texts.BLIND_DONE if drawn else texts.BLIND_NONE.format(who=state.reviewer)
@@ -255,6 +255,7 @@ def bulk(state: State, book: Book, codes: np.ndarray, order: np.ndarray) -> None
         where = "selection" if state.selection is not None else "queue"
         query = f"{where}, confidence ≥ {least:.2f}"
         preview(book, chosen)
+        st.caption(_evidence(state, book, codes, least, chosen is advised))
         for verb in ("accept", "reject"):
             st.button(
                 texts.bulk_label(verb.capitalize(), len(ids), n_rows, kinds),
@@ -266,6 +267,18 @@ def bulk(state: State, book: Book, codes: np.ndarray, order: np.ndarray) -> None
                 args=(state, verb, ids, query),
             )
         _shared_mistake(state, book, codes)
+
+
+def _evidence(state: State, book: Book, codes: np.ndarray, least: float, advised: bool) -> str:
+    """The evidenced precision of suggestions like these; what was judged among them is what it rests on."""
+    every = deciding.decided_or_not(state, book, codes)
+    every = every[book.patches["confidence"].to_numpy()[every] >= least]
+    if advised:
+        every = every[book.patches["recommended"].to_numpy(bool)[every]]
+    share, n = services.evidenced(book.name, every)
+    if share.value is None:
+        return texts.EVIDENCE_UNKNOWN
+    return texts.EVIDENCE_BULK.format(share=texts.interval(share.value, share.low, share.high), n=n)
 
 
 def preview(book: Book, chosen: np.ndarray) -> None:
@@ -318,9 +331,12 @@ def _shared_mistake(state: State, book: Book, codes: np.ndarray) -> None:
 def queue_head(state: State, book: Book, codes: np.ndarray, order: np.ndarray) -> None:
     """What the queue holds, its pages, and the bulk button."""
     words, sort, pages, many = st.columns([3.6, 2.4, 3, 3.6], gap="small", vertical_alignment="center")
-    within = f"in {len(state.selection):,} selected rows" if state.selection is not None else "in the queue"
+    chosen = "sampled" if state.sort == DRAWN else "selected"
+    within = f"in {len(state.selection):,} {chosen} rows" if state.selection is not None else "in the queue"
     found = f"<b>{len(order):,}</b> of {texts.suggestions(len(book.patches))} {within}"
-    words.html(f'<div class="dx-bar" id="queue_head" data-n="{len(order)}"><span>{found}</span></div>')
+    hidden = deciding.hidden_of(state, book, codes)
+    beside = f' <span class="dx-muted">{texts.HIDDEN.format(n=texts.number(hidden))}</span>' if hidden else ""
+    words.html(f'<div class="dx-bar" id="queue_head" data-n="{len(order)}"><span>{found}{beside}</span></div>')
     with sort:
         sifting.order_box(state)
     count = page_count(order)

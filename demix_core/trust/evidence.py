@@ -132,17 +132,20 @@ def suspects(
 ) -> Suspects:
     """Of one type, from the tables of a run, its decision log and its draws."""
     mine = patches[patches["error_type"] == kind.value]
+    rows, row_of = np.unique(mine["row_id"].to_numpy(np.int64), return_inverse=True)
+    verdict = np.full(len(mine), OPEN, np.int8)
     judged = judged_patches(events)
-    verdict = mine["patch_id"].map(lambda p: {None: OPEN, False: WRONG, True: RIGHT}[judged.get(int(p))])
-    by_row = verdict.groupby(mine["row_id"]).agg(["min", "max"])  # right: one is; wrong: all are
-    state = np.where(by_row["max"] == RIGHT, RIGHT, by_row["min"])
-    score = diagnosis.set_index("row_id")[kind.probability_column]
-    rows = by_row.index.to_numpy(np.int64)
-    mine_drawn = [d for d in draws if d.error_type is kind]
+    known = np.flatnonzero(np.isin(mine["patch_id"].to_numpy(np.int64), list(judged)))
+    verdict[known] = [judged[int(p)] for p in mine["patch_id"].iloc[known]]
+    best, worst = np.full(len(rows), OPEN, np.int8), np.full(len(rows), RIGHT, np.int8)
+    np.maximum.at(best, row_of, verdict)
+    np.minimum.at(worst, row_of, verdict)
+    score = pd.Series(diagnosis[kind.probability_column].to_numpy(float), index=diagnosis["row_id"])
+    mine_drawn = tuple(d for d in draws if d.error_type is kind)
     drawn = np.isin(rows, [r for d in mine_drawn for r in d.rows])
-    scores = score.reindex(rows).to_numpy(float)
-    pool = Pool(rows, scores, state.astype(np.int8), drawn)
-    return Suspects(kind, score.to_numpy(float), pool, tuple(mine_drawn))
+    state = np.where(best == RIGHT, RIGHT, worst).astype(np.int8)  # right: one is; wrong: all are
+    pool = Pool(rows, score.reindex(rows).to_numpy(float), state, drawn)
+    return Suspects(kind, score.to_numpy(), pool, mine_drawn)
 
 
 def read_suspects(run: Run) -> dict[ErrorType, Suspects]:
@@ -266,14 +269,25 @@ def left(questions: Sequence[Question], alpha: float = ALPHA) -> Share:
     return _share(rest, most - least)
 
 
+def sampled_rows(questions: Sequence[Question]) -> tuple[int, int]:
+    """(rows that count as a sample, right ones) among those asked about."""
+    seen = [s for found, asked in questions for s in _seen(found, asked)]
+    return sum(s.drawn - s.high + s.low for s in seen), sum(s.low for s in seen)
+
+
+def to_review(found: Suspects) -> list[int]:
+    """Row ids that were drawn and are not judged yet, in the order to review."""
+    still = set(found.pool.row_ids[found.pool.drawn & (found.pool.judged == OPEN)].tolist())
+    return [r for d in found.draws for r in d.rows if r in still]
+
+
 def assess(found: Suspects, threshold: float, alpha: float = ALPHA) -> Evidence:
     """Everything that the reviewed rows say of one threshold."""
     pool, above = found.pool, found.pool.scores >= threshold
     asked, everything = [(found, above)], [(found, np.ones(len(pool.scores), bool))]
     judged = above & (pool.judged != OPEN)
     right = int((judged & (pool.judged == RIGHT)).sum())
-    seen = _seen(found, above)
-    sampled, sampled_right = (sum(s.drawn - s.high + s.low for s in seen), sum(s.low for s in seen))
+    sampled, sampled_right = sampled_rows(asked)
     share = precision(asked, alpha)
     basis = _basis(asked, share, bool(judged.any()))
     taken, lost = right_rows(asked, alpha / 2), right_rows([(found, ~above)], alpha / 2)

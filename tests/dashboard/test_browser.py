@@ -464,6 +464,36 @@ def test_everything_to_decide_is_on_one_screen(browser: Browser, address: str, s
     page.close()
 
 
+def test_a_sample_is_reviewed_by_key_and_sharpens_the_threshold(
+    browser: Browser, address: str, workspace: Path
+) -> None:
+    run = Run(fake_run.make(workspace / "runs" / "trust", n=1500))
+    labels = run.patches().query("error_type == 'label_error'")
+    page = new_page(browser)
+    page.goto(f"{address}/thresholds?run=trust")
+    page.wait_for_selector(f'#evidence[data-rows="{len(labels)}"][data-low="0.0000"]', state="attached")
+    page.locator(".st-key-review_sample button").click()
+    page.wait_for_selector('#queue_head[data-n="30"]', state="attached")
+    wait_map(page)
+    for _ in range(6):
+        page.keyboard.press("a")
+    wait_decided(page, 6)
+    (drawn,) = json.loads((run / "samples.json").read_text())["draws"]
+    of_patch = labels.set_index("patch_id")["row_id"]
+    assert [int(of_patch[e.patch_ids[0]]) for e in run.decisions().events()] == drawn["rows"][:6]
+    page.get_by_role("link", name="Thresholds").click()
+    page.wait_for_selector('#evidence[data-sampled="6"]:not([data-low="0.0000"])', state="attached")
+    page.locator("[data-testid=stSlider] [role=slider]").focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    page.wait_for_selector(f'#evidence:not([data-rows="{len(labels)}"])', state="attached")
+    at = json.loads((run / "thresholds.json").read_text())["label_error"]
+    left = int((labels["confidence"] >= at).sum())
+    page.wait_for_selector(f'#evidence[data-rows="{left}"]', state="attached")
+    assert errors_of(page) == []
+    page.close()
+
+
 def test_measure_a_batch_take_it_back_and_the_figures_return(
     browser: Browser, address: str, workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -87,3 +87,13 @@ def test_the_influence_map_is_centred_at_zero_and_every_cell_answers() -> None:
     assert list(marks.hovertext) == ["00", "01", "02", "10", "11", "12"]
     (frame,) = figure.layout.shapes
     assert (frame.x0, frame.x1, frame.y0, frame.y1) == (1.5, 2.5, 0.5, 1.5)
+
+
+def test_the_flagged_part_of_the_scores_is_apart_and_every_row_is_drawn_once() -> None:
+    scores = np.random.default_rng(0).random(500)
+    judged = {"right": scores[:3], "wrong": scores[3:5]}
+    figure = charts.score_histogram(scores, 0.65, 0.5, judged, "#D55E00")
+    above, below, right, wrong = figure.data
+    assert sum(above.y) == (scores >= 0.65).sum() and sum(below.y) == (scores < 0.65).sum()
+    assert list(right.x) == list(scores[:3]) and len(wrong.x) == 2 and max(right.y) < 0
+    assert figure.layout.yaxis.range[1] >= max(np.add(above.y, below.y)[25:])

@@ -17,7 +17,7 @@ from dashboard.state import DataChoice
 from demix_core.decisions import DecisionLog
 from tests.dashboard import fake_run
 
-PAGES = ("data", "diagnose", "review", "check", "export", "influence", "history", "team")
+PAGES = ("data", "diagnose", "review", "check", "export", "influence", "history", "team", "thresholds")
 Open = Callable[..., AppTest]
 
 
