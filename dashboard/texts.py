@@ -371,6 +371,8 @@ def slice_words(name: str, n: int, loss: float, right: float | None) -> str:
 def these(n: int) -> str:
     """'this row', 'these 20 rows'."""
     return "this row" if n == 1 else f"these {n:,} rows"
+
+
 def interval(value: float, low: float, high: float) -> str:
     """'0.91 [0.86–0.95]'."""
     return f"{value:.2f} [{low:.2f}–{high:.2f}]"
