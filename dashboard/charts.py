@@ -10,14 +10,17 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 from plotly.io import to_html
+from plotly.subplots import make_subplots
 
-from dashboard.palette import OTHER_CLASS, SAME_CLASS, SYMBOLS
+from dashboard import palette
+from dashboard.palette import SAME_CLASS, SYMBOLS
 from dashboard.review import DECIDED_BIT, FILTERED_BIT, Colouring
+from demix_core.types import ErrorType
 
 FALLBACK_POINTS, PAGE_POINTS = 4000, 50_000
 """The most rows of the map without WebGL2 and of the page that stands alone."""
 
-SAME_COLOUR, OTHER_COLOUR = SAME_CLASS, OTHER_CLASS
+SAME_COLOUR = SAME_CLASS
 
 
 def sampled(marks: np.ndarray, most: int) -> np.ndarray:
@@ -123,45 +126,75 @@ def _quantiles(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return at, np.percentile(values, at)
 
 
-def influence_profile(influence: np.ndarray, same: np.ndarray, typical: np.ndarray, height: int = 132) -> go.Figure:
-    """The row's influences in ascending order, same and other class apart, against the typical row of its class.
+DASHES = {ErrorType.LABEL: "dot", ErrorType.FEATURE: "dash", ErrorType.SPURIOUS: "dashdot"}
+"""How the typical lines of the error types are drawn; clean ones are solid."""
 
-    influence: float [M], below zero helps, above harms; same: bool [M]; typical: float [2, 101] (same, other).
-    x: percent of those validation rows.
+INK = {False: "#1D2733", True: "#E6EAF0"}
+
+
+def influence_profile(
+    influence: np.ndarray, same: np.ndarray, typical: dict[str, np.ndarray], dark: bool, height: int = 140
+) -> go.Figure:
+    """The row's influences in ascending order, on validation rows of its label and of others side by side.
+
+    influence: float [M], below zero helps, above harms; same: bool [M]; typical: float [2, 101] (same, other) by error
+    type's value, '' for clean rows, of rows with this label. x: percent of those validation rows.
     """
-    figure = go.Figure()
-    for name, mask, colour, usual in (
-        ("same class", same, SAME_COLOUR, typical[0]),
-        ("other classes", ~same, OTHER_COLOUR, typical[1]),
-    ):
-        if mask.any() and np.isfinite(usual).all():
+    sides = [(k, mask) for k, mask in enumerate((same, ~same)) if mask.any()]
+    titles = [("its own label", "other labels")[k] for k, _ in sides]
+    figure = make_subplots(1, len(sides), shared_yaxes=True, horizontal_spacing=0.1, subplot_titles=titles)
+    for place, (k, mask) in enumerate(sides, 1):
+        for name, curves in typical.items():
+            mark = palette.TYPE_MARKS[ErrorType(name)] if name else palette.CLEAN
             figure.add_scatter(
-                x=np.linspace(0, 100, len(usual)),
-                y=usual,
-                mode="lines",
-                name=f"typical row, {name}",
-                hoverinfo="skip",
-                line={"color": colour, "width": 1.5, "dash": "dot"},
-            )
-        if mask.any():
-            x, y = _quantiles(influence[mask])
-            figure.add_scatter(
-                x=x,
-                y=y,
-                mode="lines",
-                name=f"this row, {name}",
-                line={"color": colour, "width": 2.5},
-                hovertemplate="%{x:.0f} % of these rows lie below %{y:.2f}<extra></extra>",
-            )
+                x=np.linspace(0, 100, len(curves[k])), y=curves[k], mode="lines", hoverinfo="skip", row=1, col=place,
+                name=f"typical {name or 'clean'}, {titles[place - 1]}",
+                line={"color": (mark.dark if dark else None) or mark.colour, "width": 1.6,
+                      "dash": DASHES[ErrorType(name)] if name else "solid"},
+            )  # fmt: skip
+        x, y = _quantiles(influence[mask])
+        figure.add_scatter(
+            x=x, y=y, mode="lines", name=f"this row, {titles[place - 1]}", line={"color": INK[dark], "width": 3},
+            hovertemplate="%{x:.0f} % of these rows lie below %{y:.2f}<extra></extra>", row=1, col=place,
+        )  # fmt: skip
     figure.add_hline(y=0, line_width=1, opacity=0.4)
+    figure.update_annotations(font_size=11.5)
     return figure.update_layout(
-        height=height,
-        margin={"l": 40, "r": 8, "t": 6, "b": 20},
-        hovermode="closest",
-        showlegend=False,
-        xaxis={"ticksuffix": " %", "tickfont": {"size": 10.5}, "range": [0, 100]},
-        yaxis={"tickfont": {"size": 10.5}, "nticks": 5},
+        height=height, margin={"l": 36, "r": 6, "t": 20, "b": 20}, hovermode="closest", showlegend=False
+    ).update_xaxes(ticksuffix=" %", tickfont_size=10.5, range=[0, 100], nticks=4).update_yaxes(
+        tickfont_size=10.5, nticks=5
+    )  # fmt: skip
+
+
+def loss_curve(
+    own: np.ndarray, low: np.ndarray, median: np.ndarray, high: np.ndarray, kept: int, dark: bool, height: int = 120
+) -> go.Figure:
+    """A row's loss over the epochs, with the median and the middle half of the rows with its label; float [E] each.
+
+    kept: the epoch whose weights were kept, from 0; marked by an upright line.
+    """
+    epochs = np.arange(1, len(own) + 1)
+    grey = palette.CLEAN.dark if dark else palette.CLEAN.colour
+    figure = go.Figure()
+    edge = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"}
+    figure.add_scatter(x=epochs, y=low, name="lower quarter", **edge)
+    figure.add_scatter(
+        x=epochs, y=high, name="upper quarter", fill="tonexty", fillcolor="rgba(140,140,135,.28)", **edge
     )
+    figure.add_scatter(
+        x=epochs, y=median, name="median", mode="lines", line={"color": grey, "width": 2, "dash": "dash"},
+        hovertemplate="epoch %{x}: median %{y:.3f}<extra></extra>",
+    )  # fmt: skip
+    figure.add_scatter(
+        x=epochs, y=own, name="this row", mode="lines", line={"color": INK[dark], "width": 3},
+        hovertemplate="epoch %{x}: this row %{y:.3f}<extra></extra>",
+    )  # fmt: skip
+    figure.add_vline(x=kept + 1, line_width=1, line_dash="dot", opacity=0.6)
+    return figure.update_layout(
+        height=height, margin={"l": 36, "r": 6, "t": 4, "b": 20}, hovermode="closest", showlegend=False,
+        xaxis={"tickfont": {"size": 10.5}, "tickformat": "d", "nticks": 8},
+        yaxis={"tickfont": {"size": 10.5}, "nticks": 4},
+    )  # fmt: skip
 
 
 HELPS, HARMS = "#0072B2", "#D55E00"

@@ -12,14 +12,14 @@ import streamlit as st
 
 from dashboard import charts, deciding, palette, review, services, texts
 from dashboard.review import Book
-from dashboard.services import Explanation
+from dashboard.services import Distribution, Explanation, Training
 from dashboard.state import STATES, State
-from dashboard.widgets import empty, keep, pill, type_colour
-from demix_core.types import ErrorType, Event
+from dashboard.widgets import dark, empty, glyph, keep, pill, type_colour
+from demix_core.types import DROP_VALUE, ErrorType, Event
 
 CARD_HEIGHT, PANEL_HEIGHT = 122, 228
 MOST_CLASSES = 8
-PANELS = ("Cells", "Why", "Influence", "Similar rows")
+PANELS = ("Cells", "Why", "Influence", "Similar rows", "History")
 
 
 def inspector(state: State, book: Book, codes: np.ndarray) -> None:
@@ -36,6 +36,7 @@ def inspector(state: State, book: Book, codes: np.ndarray) -> None:
             edit_form(state, book, patch)
         else:
             just_decided(state)
+            suggestions(state, book, codes)
             suggestion(book, patch)
     decide_buttons(state, deciding.may_decide(state))
     st.segmented_control(
@@ -89,6 +90,28 @@ def just_decided(state: State) -> None:
 # ---- the decision ------------------------------------------------------------------------------------------------
 
 
+def suggestions(state: State, book: Book, codes: np.ndarray) -> None:
+    """Where a row has several suggestions: all of them to choose from, each by its type and what it changes."""
+    mine = np.flatnonzero(book.patches["row_id"].to_numpy() == state.row)
+    if len(mine) < 2:
+        return
+    words = {int(book.patches["patch_id"].iloc[i]): _short(book, int(i), STATES[codes[i]]) for i in mine}
+    key = f"w_patch_{state.patch}"
+    st.segmented_control(
+        "Suggestions for this row", list(words), default=state.patch, required=True, key=key,
+        format_func=words.__getitem__, label_visibility="collapsed", width="stretch",
+        on_change=lambda: state.look_at(state.row, int(st.session_state[key])),
+    )  # fmt: skip
+
+
+def _short(book: Book, at: int, decided: str) -> str:
+    """'■ hours', '● y ✓'."""
+    patch, kind = book.patches.iloc[at], book.patch_types[at]
+    mark = {"open": "", "rejected": " ✕"}.get(decided, " ✓")
+    shape = palette.GLYPHS[palette.TYPE_MARKS[kind].shape]
+    return f"{shape} {review.column_words(patch['column'], patch['action'], patch['partner'])}{mark}"
+
+
 def suggestion(book: Book, patch: pd.Series) -> None:
     """Old to new, and why in a sentence."""
     what = texts.ACTION_WORDS[patch["action"]]
@@ -97,11 +120,8 @@ def suggestion(book: Book, patch: pd.Series) -> None:
     sign = "⇄" if patch["action"] == "swap" else "→"
     old = "" if patch["action"] in ("drop", "reweight") else f"<del>{escape(review.shown(patch['old']))}</del> {sign} "
     new = escape(review.change_words(patch["action"], patch["new"]))
-    mine = book.patches["patch_id"][book.patches["row_id"] == patch["row_id"]].tolist()
-    which = f"<small>{mine.index(patch['patch_id']) + 1} of {len(mine)} for this row</small>" if len(mine) > 1 else ""
     st.html(
-        f'<div class="dx-change"><span class="what">{what}{column}</span><span>{old}<ins>{new}</ins></span>'
-        f"{which}</div>"
+        f'<div class="dx-change"><span class="what">{what}{column}</span><span>{old}<ins>{new}</ins></span></div>'
         f'<div class="dx-why" title="{escape(patch["reason"])}">{escape(patch["reason"])}</div>'
     )
 
@@ -203,17 +223,12 @@ def cells_table(book: Book, row_id: int) -> str:
     suspects, target = set(found["suspect_columns"]), book.schema.target
     row = book.rows.loc[row_id]
     names = sorted(book.rows.columns, key=lambda c: (c != target, c not in suspects and c not in new))
-    body = "".join(
-        _cell_line(
-            n,
-            review.shown(row[n]),
-            new.get(n, ""),
-            n == target,
-            _flag(n, target, bool(found["label_error"]), suspects, new),
-        )
-        for n in names
+    flags = {n: _flag(n, target, bool(found["label_error"]), suspects, new) for n in names}
+    body = "".join(_cell_line(book, n, str(row[n]), new.get(n, ""), n == target, flags[n]) for n in names)
+    head = (
+        "<thead><tr><th>Column</th><th>Value</th><th>Suggested</th><th style='width:80px'>In the column</th>"
+        "<th style='width:76px'></th></tr></thead>"
     )
-    head = "<thead><tr><th>Column</th><th>Value</th><th>Suggested</th><th style='width:70px'></th></tr></thead>"
     return f'<table class="dx">{head}<tbody>{body}</tbody></table>'
 
 
@@ -223,14 +238,35 @@ def _flag(name: str, target: str, wrong_label: bool, suspects: set[str], new: di
     return "suspect" if name in suspects or name in new else ""
 
 
-def _cell_line(name: str, value: str, new: str, is_target: bool, flag: str) -> str:
+def _cell_line(book: Book, name: str, value: str, new: str, is_target: bool, flag: str) -> str:
+    """A line of the table; a flagged cell also has its column's picture, and below it the picture in words."""
     css = ("target " if is_target else "") + {"label?": "wrong", "suspect": "suspect"}.get(flag, "")
     mark = f'<span class="flag">⚑ {flag}</span>' if flag else ""
+    picture = words = ""
+    if flag:
+        column, other = services.distribution(book.name, name), "" if new == review.shown("") else new
+        picture = spark(column, value, other)
+        words = f'<tr class="{css} said"><td colspan="5">{escape(column.reading(value, other))}</td></tr>'
+    shown = escape(review.shown(value))
     return (
-        f'<tr class="{css}"><th title="{escape(name)}">{escape(name)}</th>'
-        f'<td title="{escape(value)}">{escape(value)}</td>'
-        f'<td title="{escape(new)}"><b>{escape(new)}</b></td><td>{mark}</td></tr>'
+        f'<tr class="{css}"><th title="{escape(name)}">{escape(name)}</th><td title="{shown}">{shown}</td>'
+        f'<td title="{escape(new)}"><b>{escape(new)}</b></td><td>{picture}</td><td>{mark}</td></tr>{words}'
     )
+
+
+def spark(column: Distribution, value: str, new: str) -> str:
+    """A column as small bars, as HTML: the row's value filled in vermilion, the suggested one framed in blue."""
+    top, own, other = float(column.shares.max(initial=0)) or 1.0, column.bar(value), column.bar(new) if new else None
+    bars = "".join(
+        f'<i class="{" ".join(name for name, at in (("own", own), ("new", other)) if at == k)}" '
+        f'style="height:{_height(share / top)}px"></i>'
+        for k, share in enumerate(column.shares)
+    )
+    return f'<span class="dx-spark" title="{texts.SPARK_WORDS}">{bars}</span>'
+
+
+def _height(share: float) -> int:
+    return round(18 * share) if share >= 0.1 else 2 if share else 0
 
 
 def bars(items: list[tuple[str, float, str, float | None]]) -> str:
@@ -283,12 +319,13 @@ def likelihoods(explained: Explanation) -> str:
 
 
 def influence(book: Book, row_id: int) -> None:
-    """The row's effect on the validation rows: profile, most harmed, most helped."""
+    """The row's effect on the validation rows: one sentence, the profile, most harmed, most helped."""
     explained = services.explain(book.name, row_id)
-    st.html(
-        f'<div class="dx-small">{texts.PROFILE_WORDS.format(same=charts.SAME_COLOUR, other=charts.OTHER_COLOUR)}</div>'
-    )
-    figure = charts.influence_profile(explained.profile, explained.same_class, explained.typical)
+    kinds = [t for t in ErrorType if t.value in explained.typical_of]
+    typical = " ".join(f"{glyph(t)} {t.short}" for t in kinds)
+    words = f"{texts.harm_words(*_harms(explained))} {texts.PROFILE_WORDS.format(typical=typical)}"
+    st.html(f'<div class="dx-small">{words}</div>')
+    figure = charts.influence_profile(explained.profile, explained.same_class, explained.typical_of, dark())
     st.plotly_chart(figure, key="influence", config={"displayModeBar": False})
     for head, places in (("It harms most", explained.harmed), ("It helps most", explained.helped)):
         held = services.validation_rows(book.name, places)
@@ -298,10 +335,64 @@ def influence(book: Book, row_id: int) -> None:
         )
 
 
+def _harms(explained: Explanation) -> tuple[float | None, float | None]:
+    """Share of the validation rows with its own label that it harms, and that a typical clean row does."""
+    same, clean = explained.profile[explained.same_class], explained.typical_of.get("")
+    return (
+        float((same > 0).mean()) if len(same) else None,
+        float((clean[0] > 0).mean()) if clean is not None and len(same) else None,
+    )
+
+
 def similar(book: Book, row_id: int) -> None:
-    """The training rows that are most alike."""
-    nearest = book.rows.loc[list(services.explain(book.name, row_id).neighbours)]
-    st.html(f'<div class="dx-h">{texts.NEAREST_HEAD}</div>{other_rows(book, row_id, nearest)}')
+    """The training rows that are most alike, with its label and with others."""
+    explained = services.explain(book.name, row_id)
+    st.html(f'<div class="dx-small">{texts.crowd_words(explained.crowd)}</div>')
+    for head, ids in (("With its label", explained.same_label), ("With another label", explained.other_label)):
+        if ids:
+            st.html(f'<div class="dx-h">{head}</div>{other_rows(book, row_id, book.rows.loc[list(ids)])}')
+
+
+def history(book: Book, row_id: int) -> None:
+    """What was decided about it, and how its loss went in training."""
+    mine = set(book.patches["patch_id"][book.patches["row_id"] == row_id])
+    events = [e for e in services.events(book.name) if mine.intersection(e.patch_ids)]
+    standing = services.standing(book.name) if events else set()
+    lines = "".join(
+        f"<li>{escape(decided_words(book, e, mine))}{'' if e.seq in standing else texts.TAKEN_BACK}</li>"
+        for e in events
+    )
+    said = f"<ol>{lines}</ol>" if lines else texts.UNDECIDED
+    training(services.explain(book.name, row_id).training)
+    st.html(f'<div class="dx-small" id="row_history" data-n="{len(events)}">{said}</div>')
+
+
+def training(found: Training | None) -> None:
+    """The row's loss over the epochs, in a sentence and a picture."""
+    if found is None:
+        st.html(f'<div class="dx-small">{texts.NO_TRAINING}</div>')
+        return
+    st.html(f'<div class="dx-small">{texts.loss_words(found.above, len(found.own))}</div>')
+    figure = charts.loss_curve(found.own, found.low, found.median, found.high, found.kept, dark())
+    st.plotly_chart(figure, key="losses", config={"displayModeBar": False})
+
+
+def decided_words(book: Book, event: Event, mine: set[int]) -> str:
+    """'2026-11-24 12:01, dashboard: accepted y → no (with 13 others)'."""
+    at = [book.patch_at[i] for i in event.patch_ids if i in mine]
+    changes = []
+    for i in at:
+        patch = book.patches.iloc[i]
+        new = (
+            texts.LEFT_OUT
+            if event.value == DROP_VALUE
+            else review.change_words(patch["action"], patch["new"] if event.value is None else event.value)
+        )
+        changes.append(f"{review.column_words(patch['column'], patch['action'], patch['partner'])} → {new}")
+    others = len(event.patch_ids) - len(at)
+    more = f" (with {others:,} other{'' if others == 1 else 's'})" if others else ""
+    verb = texts.EVENT_WORDS[event.kind].lower()
+    return f"{event.time[:16].replace('T', ' ')}, {event.reviewer}: {verb} {', '.join(changes)}{more}"
 
 
 def other_rows(book: Book, row_id: int, frame: pd.DataFrame, influence: np.ndarray | None = None) -> str:
@@ -326,4 +417,4 @@ def _other_cell(value: object, own: object, is_target: bool) -> str:
     return f'<td class="{css}" title="{text}">{f"<b>{text}</b>" if is_target else text}</td>'
 
 
-DRAW: dict[str, Any] = {"Cells": cells, "Why": why, "Influence": influence, "Similar rows": similar}
+DRAW: dict[str, Any] = {"Cells": cells, "Why": why, "Influence": influence, "Similar rows": similar, "History": history}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from demix_core.evidence import CROWD
 from demix_core.sift import Condition
 from demix_core.words import CLEAN_NAME, SEVERAL_NAME, TYPE_NAMES, WHAT_TYPES_MEAN, rows
 
@@ -9,6 +10,9 @@ __all__ = ["CLEAN_NAME", "SEVERAL_NAME", "TYPE_NAMES", "WHAT_TYPES_MEAN", "rows"
 
 APP = "DeMix"
 PROMISE = "Which rows hurt your model, what is wrong with each, and what to do about it."
+
+FITS = 0.6
+"""Share of its neighbours with its label from which a row is said to fit in."""
 
 HARDLY = 0.02
 """Mean influence below which a group does nothing worth a word."""
@@ -241,7 +245,6 @@ WEIGHTS_COLUMN_HELP = (
     "For training code that takes sample weights: accepted 'more weight' suggestions, 1 for all other rows."
 )
 CLASSES_HEAD = "What the label would be, judged by the other rows"
-NEAREST_HEAD = 'Nearest training rows <span class="dx-muted">(grey: same as in this row)</span>'
 PREDICTION = "Given {given}; the model says {model:.4g}, the other rows {other:.4g}"
 JOB_DONE = "The diagnosis is done."
 JOB_CANCELLED = "Cancelled. Finished stages are kept; going on continues from there."
@@ -304,10 +307,14 @@ MAP_PARAMETERS = {
 PAGE_HELP = "A page that opens in any browser, without a network. Above {most} rows it holds a sample, which it says."
 PAGE_SAMPLED = "{shown}: all suspects and an even sample of the others"
 PROFILE_WORDS = (
-    "Its influence on every validation row, sorted: <b style='color:{same}'>same class</b>, "
-    "<b style='color:{other}'>other classes</b>; dotted: the typical row of its class. "
-    "Below 0 it helps, above 0 it harms."
+    '<span class="dx-muted">Thick: this row; thin: typical rows of its label, grey clean, {typical}. '
+    "Below 0 helps, above 0 harms.</span>"
 )
+SPARK_WORDS = "All values of the column; filled: this row's value, framed: the suggested one"
+UNDECIDED = "Nothing was decided about this row yet."
+TAKEN_BACK = " · taken back"
+LEFT_OUT = "leave the row out"
+NO_TRAINING = "The weights were given, so there is no training to look back on."
 ROW_WITHOUT_SUGGESTION = "Nothing is suggested for this row. Its evidence is below; J goes on with the queue."
 ROW_CLEAN = "Nothing is suspected in this row."
 EXAMPLE_MISSING = "The shipped example is not part of this checkout."
@@ -345,6 +352,40 @@ HIDDEN = "{n} hidden by your threshold"
 def number(n: int) -> str:
     """12345 as 12,345."""
     return f"{n:,}"
+
+
+def harm_words(own: float | None, clean: float | None) -> str:
+    """The influence profile in a sentence; own, clean: shares of the validation rows with its label that are harmed."""
+    if own is None:
+        return "No validation row has its label."
+    than = "" if clean is None else f"; a typical clean row harms {clean:.0%}"
+    return f"It pushes the model the wrong way on <b>{own:.0%}</b> of the validation rows with its own label{than}."
+
+
+def crowd_words(share: float) -> str:
+    """The neighbourhood in one sentence."""
+    verdict = "so the label fits its neighbours" if share >= FITS else "so rows like it mostly carry another label"
+    if 1 - FITS < share < FITS:
+        verdict = "so it lies between the labels"
+    return (
+        f"Of the {CROWD} training rows most like it, <b>{share:.0%}</b> have its label, {verdict}. "
+        '<span class="dx-muted">Grey: same as in this row.</span>'
+    )
+
+
+def loss_words(above: int, epochs: int) -> str:
+    """The training in one sentence."""
+    if above == 0:
+        verdict = "the model learned it as easily as most rows with its label"
+    elif above >= epochs * 0.75:
+        verdict = "the model hardly ever learned it, as happens with wrong rows"
+    else:
+        verdict = "the model learned it later than most rows with its label"
+    return (
+        f"In <b>{above} of {epochs}</b> rounds of training its error (loss) was above that of three quarters of the "
+        f'rows with its label: {verdict}. <span class="dx-muted">Thick: this row; dashed: their median; band: their '
+        "middle half; dots: the round that was kept.</span>"
+    )
 
 
 def division(name: str) -> str:

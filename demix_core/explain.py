@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from demix_core.classifiers.detect import same_class_rule
+from demix_core.classifiers.detect import curve, same_class_rule
 from demix_core.errors import InputError
-from demix_core.influence.vectors import Factors, load_factors, profile
+from demix_core.evidence import CROWD, Distribution, Training, nearest
+from demix_core.influence.vectors import Factors, load_factors, profile, stream
 from demix_core.modalities.tabular import TabularEncoder
 from demix_core.models.training import load_weights, predict
 from demix_core.repairs.conditional import Guess
 from demix_core.repairs.impute import cell_reason, suspect_cells, view_cell
+from demix_core.settings import InfluenceSettings
 from demix_core.signals.base import Signals
 from demix_core.store import TARGET_ID, Run
 from demix_core.types import Encoded, ErrorType, Schema
@@ -23,10 +25,18 @@ from demix_core.types import Encoded, ErrorType, Schema
 SHOWN = 5
 """Validation rows and neighbours that are named."""
 
+CLEAN = ""
+"""Beside the error types' names: rows that look clean."""
+
+TYPICAL_SAMPLE, TYPICAL_LEAST = 100, 5
+"""Rows of one class and type that its typical curve is made of, at most and at least."""
+
 
 @dataclass(frozen=True)
 class SuspectCell:
-    """One odd cell. wrong: its probability of being wrong; certainty: that of the suggestion, both in [0, 1]."""
+    """One odd cell. wrong: its probability of being wrong; certainty: that of the suggestion, both in [0, 1]; where: in
+    its column both values lie.
+    """
 
     column: str
     value: str
@@ -34,6 +44,7 @@ class SuspectCell:
     wrong: float
     certainty: float
     sentence: str
+    where: str
 
 
 @dataclass(frozen=True)
@@ -54,7 +65,11 @@ class Explanation:
     same_class: bool [M]; typical: float32 [2, 101], the median sorted influences of training rows of this class on
     validation rows of the same class and of others (quantiles 0..100 %).
     helped, harmed: positions in the M rows, strongest first, at most SHOWN and only of that sign.
-    neighbours: row ids of the nearest training rows in the classifier's embedding, nearest first.
+    typical_of: {type's value or CLEAN: float32 [2, 101]}, as typical, of training rows of this class that are flagged
+    so or look clean; types with fewer than TYPICAL_LEAST rows are left out.
+    neighbours: row ids of the nearest training rows in the classifier's embedding, nearest first; same_label,
+    other_label: the nearest of each kind (numbers: targets closer than one standard deviation, or not); crowd: share of
+    the CROWD nearest that have the same label. training: its loss over the epochs; None where weights were given.
     """
 
     row_id: int
@@ -72,6 +87,11 @@ class Explanation:
     helped: tuple[int, ...]
     harmed: tuple[int, ...]
     neighbours: tuple[int, ...]
+    same_label: tuple[int, ...]
+    other_label: tuple[int, ...]
+    crowd: float
+    typical_of: dict[str, np.ndarray]
+    training: Training | None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -82,6 +102,8 @@ class Explanation:
             "suspect_cells": [vars(s) for s in self.suspects], "likelihoods": [vars(p) for p in self.likelihoods],
             "profile": [round(float(v), 6) for v in self.profile], "same_class": self.same_class.tolist(),
             "helped": list(self.helped), "harmed": list(self.harmed), "neighbours": list(self.neighbours),
+            "same_label": list(self.same_label), "other_label": list(self.other_label), "crowd": self.crowd,
+            "training": None if self.training is None else self.training.to_dict(),
         }  # fmt: skip
 
 
@@ -98,6 +120,10 @@ class Explainer:
         x, y = self.encoded(row_id)
         phi = profile(self.network, x, y, self.schema.task, self.factors, self.kernel)
         same = same_class_rule(self.schema.task, self.target_ids)(y[0])
+        peers = same_class_rule(self.schema.task, self.train_ids)(y[0])
+        own = int(y[0]) if self.schema.classes else 0
+        everyone, distance = np.ones(len(peers), bool), np.square(self.embedding - self.embedding[place]).sum(1)
+        distance[place] = np.inf
         flagged = tuple(kind for kind in ErrorType if found[kind.value])
         return Explanation(
             row_id=row_id,
@@ -111,10 +137,15 @@ class Explainer:
             likelihoods=self._likelihoods(place, x),
             profile=np.asarray(phi, np.float32),
             same_class=same,
-            typical=self.typical[int(y[0]) if self.schema.classes else 0],
+            typical=self.typical[own],
             helped=_strongest(phi, helps=True),
             harmed=_strongest(phi, helps=False),
-            neighbours=self._neighbours(place),
+            neighbours=self._ids(nearest(distance, SHOWN, everyone)),
+            same_label=self._ids(nearest(distance, SHOWN, peers)),
+            other_label=self._ids(nearest(distance, SHOWN, ~peers)),
+            crowd=float(peers[nearest(distance, CROWD, everyone)].mean()),
+            typical_of=self._typical_of(own),
+            training=self._training(place, own),
         )
 
     # ---- what is read once --------------------------------------------------------------------------------
@@ -171,6 +202,16 @@ class Explainer:
         return self.run.array("typical.npy")
 
     @cached_property
+    def train_ids(self) -> np.ndarray:
+        """Class id or standardised target of the N training rows."""
+        return self.encoder.targets(self.rows.loc[self.diagnosis["row_id"].to_numpy()])
+
+    @cached_property
+    def losses(self) -> np.ndarray:
+        """float32 [E, N]; [0, 0] where weights were given."""
+        return self.run.array("losses.npy", mapped=True)
+
+    @cached_property
     def embedding(self) -> np.ndarray:
         """float32 [N, E]."""
         return self.run.array("embedding.npy")
@@ -204,6 +245,25 @@ class Explainer:
             if patch["partner"]:
                 found[row, str(patch["partner"])] = (str(patch["old"]), reason)
         return found
+
+    def distribution(self, column: str) -> Distribution:
+        """Of one column's cells in the training rows; kept."""
+        if column not in self._distributions:
+            about = next(c for c in self.schema.columns if c.name == column)
+            self._distributions[column] = Distribution.of(about, self.rows[column].loc[self.diagnosis["row_id"]])
+        return self._distributions[column]
+
+    @cached_property
+    def _distributions(self) -> dict[str, Distribution]:
+        return {}
+
+    @cached_property
+    def _typical(self) -> dict[int, dict[str, np.ndarray]]:
+        return {}
+
+    @cached_property
+    def _quartiles(self) -> dict[int, np.ndarray]:
+        return {}
 
     # ---- one row ------------------------------------------------------------------------------------------
     def encoded(self, row_id: int) -> tuple[np.ndarray, np.ndarray]:
@@ -239,7 +299,8 @@ class Explainer:
             if not sentence:
                 offered = str(cells.suggestion[place, j])
                 sentence = cell_reason(column, value, Guess(offered), view_cell(cells, odd, place, j))
-            suspects.append(SuspectCell(column.name, value, offered, float(wrong[j]), certainty, sentence))
+            where = self.distribution(column.name).reading(value, offered)
+            suspects.append(SuspectCell(column.name, value, offered, float(wrong[j]), certainty, sentence, where))
         return tuple(suspects)
 
     def _likelihoods(self, place: int, x: np.ndarray) -> tuple[Likelihood, ...]:
@@ -249,11 +310,49 @@ class Explainer:
             return (Likelihood("prediction", value, float(trees[0])),)
         return tuple(Likelihood(c, float(model[k]), float(trees[k])) for k, c in enumerate(self.schema.classes))
 
-    def _neighbours(self, place: int) -> tuple[int, ...]:
-        distance = np.square(self.embedding - self.embedding[place]).sum(1)
-        distance[place] = np.inf
-        nearest = np.argsort(distance, kind="stable")[: min(SHOWN, len(distance) - 1)]
-        return tuple(int(i) for i in self.diagnosis["row_id"].to_numpy()[nearest])
+    def _ids(self, places: np.ndarray) -> tuple[int, ...]:
+        return tuple(int(i) for i in self.diagnosis["row_id"].to_numpy()[places])
+
+    def _mine(self, own: int) -> np.ndarray:
+        """bool [N]: rows of one class; numbers: all."""
+        return self.train_ids == own if self.schema.classes else np.ones(len(self.diagnosis), bool)
+
+    def _training(self, place: int, own: int) -> Training | None:
+        """Its loss over the epochs beside its class's; None where nothing was trained."""
+        if not self.losses.size or not np.isfinite(self.losses[:, place]).all():
+            return None
+        if own not in self._quartiles:
+            self._quartiles[own] = np.percentile(self.losses[:, self._mine(own)], (25, 50, 75), axis=1)
+        low, median, high = self._quartiles[own].astype(np.float32)
+        return Training(np.array(self.losses[:, place]), low, median, high, int(self.run.json("fit.json")["epoch"]))
+
+    def _typical_of(self, own: int) -> dict[str, np.ndarray]:
+        """Typical curves by type for rows of one class (numbers: of all rows); kept."""
+        if own not in self._typical:
+            mine = self._mine(own)
+            flags = self.diagnosis[[kind.value for kind in ErrorType]].to_numpy(bool)
+            kinds = {kind.value: flags[:, k] for k, kind in enumerate(ErrorType)} | {CLEAN: ~flags.any(1)}
+            found = {name: np.flatnonzero(mine & mask) for name, mask in kinds.items()}
+            self._typical[own] = {
+                name: self._median_curves(places[:: max(1, len(places) // TYPICAL_SAMPLE)][:TYPICAL_SAMPLE])
+                for name, places in found.items()
+                if len(places) >= TYPICAL_LEAST
+            }
+        return self._typical[own]
+
+    def _median_curves(self, places: np.ndarray) -> np.ndarray:
+        """float32 [2, 101]: on validation rows of the same class and of others (0 where there are none)."""
+        data = self.encoder.transform(self.rows.loc[self.diagnosis["row_id"].to_numpy()[places]])
+        settings, rule = InfluenceSettings(kernel=self.kernel), same_class_rule(self.schema.task, self.target_ids)
+        sides: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
+        for block in stream(self.network, data, self.schema.task, self.factors, settings, parts=False):
+            for phi, y in zip(block.phi, data.y[block.start : block.stop], strict=True):
+                same = rule(y)
+                for side, mask in zip(sides, (same, ~same), strict=True):
+                    if mask.any():
+                        side.append(curve(phi[mask]))
+        nothing = np.zeros(len(self.typical[0, 0]), np.float32)
+        return np.stack([np.median(side, axis=0).astype(np.float32) if side else nothing for side in sides])
 
 
 def _strongest(phi: np.ndarray, helps: bool) -> tuple[int, ...]:

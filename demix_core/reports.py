@@ -15,6 +15,7 @@ from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bar
 from rich.table import Table
 
+from demix_core.evidence import CROWD
 from demix_core.store import Run
 from demix_core.trust.words import how, interval
 from demix_core.types import ErrorType, Progress
@@ -167,6 +168,15 @@ def explanation(found: Explanation, explainer: Explainer, json_wanted: bool) -> 
     table("Influence on validation rows (negative helps)", ["effect", "row", target, "influence"], influence)
     near = [[i, str(explainer.rows.at[i, target])] for i in found.neighbours]
     table("Nearest training rows", ["row", target], near)
+    for suspect in found.suspects:
+        say(f"{suspect.column}: {suspect.where}")
+    if found.training is not None:
+        t = found.training
+        say(
+            f"Its loss was above that of three quarters of the rows like it in {t.above} of {len(t.own)} epochs; "
+            f"in the one that was kept it was {t.own[t.kept]:.3f}, the median {t.median[t.kept]:.3f}."
+        )
+    say(f"Of the {CROWD} rows most like it, {found.crowd:.0%} have its label.")
 
 
 def thresholds(looks: Sequence[Look], drawn: Sequence[int], json_wanted: bool) -> None:

@@ -69,6 +69,51 @@ def test_neighbours_are_the_nearest_other_training_rows(made) -> None:
         assert int(ids[place]) not in found.neighbours
 
 
+def test_nearest_rows_of_either_label_and_how_many_agree(made) -> None:
+    explainer, _ = made
+    embedding, ids = explainer.run.array("embedding.npy"), explainer.diagnosis["row_id"].to_numpy()
+    labels = explainer.rows["income"].loc[ids].to_numpy()
+    for place in (0, 50):
+        distance = np.square(embedding - embedding[place]).sum(1)
+        found = explainer.row(int(ids[place]))
+        for ids_found, agrees in ((found.same_label, True), (found.other_label, False)):
+            others = [i for i in range(len(ids)) if (labels[i] == labels[place]) == agrees and i != place]
+            wanted = sorted(distance[others])[:5]
+            assert [distance[list(ids).index(i)] for i in ids_found] == pytest.approx(wanted)
+        near = sorted((distance[i], i) for i in range(len(ids)) if i != place)[:20]
+        assert found.crowd == pytest.approx(np.mean([labels[i] == labels[place] for _, i in near]))
+
+
+def test_the_loss_is_the_rows_own_beside_its_class(made) -> None:
+    explainer, _ = made
+    losses, ids = explainer.run.array("losses.npy"), explainer.diagnosis["row_id"].to_numpy()
+    mine = (explainer.rows["income"].loc[ids] == explainer.rows.at[ids[7], "income"]).to_numpy()
+    found = explainer.row(int(ids[7])).training
+    assert np.array_equal(found.own, losses[:, 7])
+    np.testing.assert_allclose(found.median, np.median(losses[:, mine], 1), rtol=1e-6)
+    np.testing.assert_allclose(found.high, np.percentile(losses[:, mine], 75, axis=1), rtol=1e-6)
+    assert found.kept == explainer.run.json("fit.json")["epoch"]
+
+
+def test_typical_lines_are_medians_over_rows_of_the_type(made) -> None:
+    explainer, _ = made
+    line = explainer.diagnosis.iloc[7]
+    found = explainer.row(int(line["row_id"]))
+    label = explainer.rows.at[int(line["row_id"]), "income"]
+    for name, curves in found.typical_of.items():
+        flags = explainer.diagnosis[[k.value for k in ErrorType]]
+        mask = flags[name] if name else ~flags.any(axis=1)
+        mask &= (explainer.rows["income"].loc[explainer.diagnosis["row_id"]] == label).to_numpy()
+        chosen = explainer.diagnosis["row_id"][mask]
+        assert 5 <= len(chosen) <= 199  # all of them are in the sample
+        profiles = [explainer.row(int(i)) for i in chosen[:100]]
+        for side, same in ((0, True), (1, False)):
+            sorted_ = [np.sort(p.profile[p.same_class == same]) for p in profiles]
+            at = np.linspace(0, len(sorted_[0]) - 1, 101).round().astype(int)
+            np.testing.assert_allclose(curves[side], np.median([v[at] for v in sorted_], 0), atol=1e-5)
+    assert found.typical_of
+
+
 def test_every_flag_has_a_sentence_and_the_cells_are_the_files(made) -> None:
     explainer, _ = made
     rows = explainer.run.rows()

@@ -16,6 +16,7 @@ from dashboard.services.runs import is_done, run_path
 from demix_core import decisions
 from demix_core.decisions import DecisionLog, live
 from demix_core.errors import RunError
+from demix_core.evidence import Distribution
 from demix_core.store import Run
 from demix_core.types import DecisionKind, ErrorType, Event
 
@@ -187,6 +188,18 @@ def _explainer(folder: str, version: int) -> Explainer:
     from demix_core.explain import Explainer  # brings torch: only when a person asks why
 
     return Explainer(Run(folder))
+
+
+def distribution(name: str, column: str) -> Distribution:
+    """One column's cells in the training rows; without the model, so that it is there at once."""
+    return _distribution(name, book(name).version, column)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _distribution(name: str, version: int, column: str) -> Distribution:
+    loaded = book(name)
+    about = next(c for c in loaded.schema.columns if c.name == column)
+    return Distribution.of(about, loaded.rows[column].loc[loaded.row_ids])
 
 
 def validation_rows(name: str, places: Sequence[int]) -> pd.DataFrame:

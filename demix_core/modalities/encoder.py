@@ -84,7 +84,7 @@ class TabularEncoder:
         for part in self.parts:
             x[:, at : at + part.size] = _TRANSFORM[ColumnKind(part.kind)](part, frame[part.column])
             at += part.size
-        return Encoded(x, self._target(frame[self.target]), self.input_columns)
+        return Encoded(x, self.targets(frame), self.input_columns)
 
     def target_text(self, value: float) -> str:
         """A class id, or a standardised target, as the text that stands in the file."""
@@ -105,7 +105,9 @@ class TabularEncoder:
         }  # fmt: skip
         return cls(**(data | rest))
 
-    def _target(self, series: pd.Series) -> np.ndarray:
+    def targets(self, frame: pd.DataFrame) -> np.ndarray:
+        """int64 class ids or float32 standardised target [n]; errors as in transform."""
+        series = frame[self.target]
         if self.task is Task.REGRESSION:
             values = to_numeric(series)
             if not np.isfinite(values).all():

@@ -14,17 +14,27 @@ def test_the_profile_splits_same_from_other_and_sorts() -> None:
     influence = np.array([0.5, -0.5, 0.1, -0.9, 0.2], np.float32)
     same = np.array([True, False, True, False, True])
     typical = np.stack([np.linspace(-1, 0, 101), np.linspace(0, 1, 101)])
-    figure = charts.influence_profile(influence, same, typical)
+    figure = charts.influence_profile(influence, same, {"": typical, "label_error": -typical}, dark=False)
     lines = {trace.name: trace for trace in figure.data}
-    own = lines["this row, same class"].y
+    own = lines["this row, its own label"].y
     assert (np.diff(own) >= 0).all() and np.isclose(own[[0, -1]], [0.1, 0.5]).all()
-    assert np.isclose(lines["this row, other classes"].y[0], -0.9)
-    assert lines["typical row, same class"].y[0] == -1 and lines["typical row, other classes"].y[-1] == 1
+    assert np.isclose(lines["this row, other labels"].y[0], -0.9)
+    assert lines["typical clean, its own label"].y[0] == -1 and lines["typical clean, other labels"].y[-1] == 1
+    assert lines["typical label_error, its own label"].y[0] == 1
+    assert len({trace.line.dash for trace in figure.data if trace.name.startswith("typical")}) == 2, "a second cue"
 
 
-def test_no_other_class_leaves_its_lines_out() -> None:
-    figure = charts.influence_profile(np.zeros(4), np.ones(4, bool), np.zeros((2, 101)))
-    assert [trace.name for trace in figure.data] == ["typical row, same class", "this row, same class"]
+def test_no_other_label_leaves_its_side_out() -> None:
+    figure = charts.influence_profile(np.zeros(4), np.ones(4, bool), {"": np.zeros((2, 101))}, dark=True)
+    assert [trace.name for trace in figure.data] == ["typical clean, its own label", "this row, its own label"]
+
+
+def test_the_loss_stands_beside_the_median_of_its_label() -> None:
+    own, low, median, high = (np.linspace(3, v, 6) for v in (2.0, 0.1, 0.2, 0.4))
+    figure = charts.loss_curve(own, low, median, high, kept=3, dark=False)
+    lines = {trace.name: trace for trace in figure.data}
+    assert np.array_equal(lines["this row"].y, own) and np.array_equal(lines["median"].y, median)
+    assert list(lines["this row"].x) == [1, 2, 3, 4, 5, 6] and figure.layout.shapes[0].x0 == 4
 
 
 def test_a_sample_keeps_all_suspects_and_what_the_filters_let_through() -> None:

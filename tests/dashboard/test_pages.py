@@ -13,8 +13,11 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard import deciding, services, widgets
+from dashboard.inspector import PANELS
 from dashboard.state import DataChoice
 from demix_core.decisions import DecisionLog
+from demix_core.pipeline import diagnose
+from tests import tiny
 from tests.dashboard import fake_run
 
 PAGES = ("data", "diagnose", "review", "check", "export", "influence", "history", "team", "thresholds")
@@ -585,3 +588,55 @@ def test_without_a_selection_the_other_question_says_what_to_do(run: Path, open_
     app.session_state["demix"].divide(question="selection")
     app.run()
     assert "Draw around some rows" in html(app)
+
+
+# ---- the row in view ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def real(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A diagnosed run called 'real', with its model."""
+    monkeypatch.setattr("demix_core.work.project", tiny.flat_map)
+    table, dec = tiny.table(workspace / "t.csv"), tiny.classifier(workspace / "dec.safetensors")
+    diagnose(table, workspace / ".demix" / "runs" / "real", tiny.settings(dec))
+    return "real"
+
+
+def test_every_piece_of_evidence_has_its_sentence(real: str, open_app: Open) -> None:
+    app = open_app()
+    said = {
+        "Cells": "of the", "Why": "dx-probs", "Influence": "of the validation rows with its own label",
+        "Similar rows": "training rows most like it", "History": "rounds of training",
+    }  # fmt: skip
+    assert set(said) == set(PANELS)
+    for panel, words in said.items():
+        app.session_state["demix"].panel = panel
+        app.session_state["w_panel"] = panel
+        app.run()
+        assert not app.exception and not app.error and words in html(app), panel
+    assert "Nothing was decided about this row yet" in html(app)
+
+
+def test_several_suggestions_of_a_row_are_all_there_to_choose(run: Path, open_app: Open) -> None:
+    app = open_app()
+    patches = services.book("fake").patches
+    row = int(patches["row_id"][patches["row_id"].duplicated()].iloc[0])
+    first, second = patches.loc[patches["row_id"] == row, "patch_id"].tolist()[:2]
+    app.session_state["demix"].look_at(row, first)
+    app.run()
+    choice = next(group for group in app.get("button_group") if group.key == f"w_patch_{first}")
+    assert len(choice.options) == (patches["row_id"] == row).sum()
+    app.session_state["demix"].look_at(row, second)
+    app.run()
+    app.button(key="accept").click().run()
+    assert [e.patch_ids for e in services.events("fake")] == [(second,)]
+
+
+def test_a_flagged_cell_stands_in_its_column(run: Path, open_app: Open) -> None:
+    app = open_app()
+    patches = services.book("fake").patches
+    patch = patches[(patches["column"] == "age") & (patches["action"] == "impute")].iloc[0]
+    app.session_state["demix"].look_at(int(patch["row_id"]), int(patch["patch_id"]))
+    app.run()
+    shown = html(app)
+    assert "dx-spark" in shown and services.distribution("fake", "age").reading(patch["old"], patch["new"]) in shown
