@@ -13,14 +13,14 @@ from plotly.io import to_html
 from plotly.subplots import make_subplots
 
 from dashboard import palette
-from dashboard.palette import SAME_CLASS, SYMBOLS
+from dashboard.palette import OTHER_CLASS, SAME_CLASS, SYMBOLS
 from dashboard.review import DECIDED_BIT, FILTERED_BIT, Colouring
 from demix_core.types import ErrorType
 
 FALLBACK_POINTS, PAGE_POINTS = 4000, 50_000
 """The most rows of the map without WebGL2 and of the page that stands alone."""
 
-SAME_COLOUR = SAME_CLASS
+SAME_COLOUR, OTHER_COLOUR = SAME_CLASS, OTHER_CLASS
 
 
 def sampled(marks: np.ndarray, most: int) -> np.ndarray:
