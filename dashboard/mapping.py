@@ -15,7 +15,7 @@ from dashboard.review import Book, Colouring
 from dashboard.state import State
 from dashboard.widgets import keep
 
-MAP_HEIGHT = 412
+MAP_HEIGHT = 400
 METHODS = {"umap": "UMAP", "tsne": "t-SNE", "pca": "PCA"}
 Places = tuple[np.ndarray, np.ndarray]
 """x, y float32 [N], in the order of the diagnosis."""

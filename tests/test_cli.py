@@ -242,7 +242,7 @@ def test_interrupted_is_exit_130_and_cancelled(made, tmp_path: Path, monkeypatch
     def interrupted(*given: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(work, "compute", interrupted)
+    monkeypatch.setattr(work, "learn", interrupted)
     out = tmp_path / "run"
     assert main(["diagnose", str(dirty), "--settings", str(settings), "--out", str(out)]) == 130
     assert "goes on from there" in capsys.readouterr().err

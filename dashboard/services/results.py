@@ -21,9 +21,9 @@ from demix_core.store import Run
 from demix_core.types import DecisionKind, ErrorType, Event
 
 if TYPE_CHECKING:
-    from demix_core.explain import Explainer, Explanation
+    from demix_core.explain import Explainer, Explanation, Training  # noqa: F401  (named by the pages)
 else:
-    Explainer = Explanation = Any
+    Explainer = Explanation = Training = Any
 
 REVIEWER = "dashboard"
 """Who decides where nobody is named."""

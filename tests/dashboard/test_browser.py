@@ -397,7 +397,7 @@ def test_without_webgl_a_box_still_chooses_the_right_rows(browser: Browser, addr
         (t) => [...(t.selectedpoints || [])].map((i) => t.customdata[i]))"""
     )
     assert len(chosen) > 5
-    assert f"among {len(chosen):,} selected rows" in page.inner_text("#queue_head")
+    assert f"in {len(chosen):,} selected rows" in page.inner_text("#queue_head")
     lines = page.locator(".demix-queue tbody tr")
     assert lines.count() and {int(n) for n in lines.evaluate_all("t => t.map((l) => l.dataset.row)")} <= set(chosen)
     page.close()
