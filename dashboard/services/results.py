@@ -21,7 +21,7 @@ from demix_core.store import Run
 from demix_core.types import DecisionKind, ErrorType, Event
 
 if TYPE_CHECKING:
-    from demix_core.explain import Explainer, Explanation, Training  # noqa: F401  (named by the pages)
+    from demix_core.explain import Explainer, Explanation, Training
 else:
     Explainer = Explanation = Training = Any
 
