@@ -472,7 +472,7 @@ def test_a_sample_is_reviewed_by_key_and_sharpens_the_threshold(
     page = new_page(browser)
     page.goto(f"{address}/thresholds?run=trust")
     page.wait_for_selector(f'#evidence[data-rows="{len(labels)}"][data-low="0.0000"]', state="attached")
-    page.locator(".st-key-review_sample button").click()
+    page.locator(".st-key-review_sample button").first.click()
     page.wait_for_selector('#queue_head[data-n="30"]', state="attached")
     wait_map(page)
     for _ in range(6):
