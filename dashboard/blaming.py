@@ -17,7 +17,6 @@ QUESTIONS = {"blame": "Rows to blame", "selection": "What selected rows do"}
 TOPS = (20, 100, 500)
 TABLE_LINES, TOUCHED_LINES = 100, 6
 TABLE_HEIGHT = 300
-POLL_SECONDS = 0.7
 
 
 def job(run: str) -> None:
@@ -27,8 +26,7 @@ def job(run: str) -> None:
         services.measure_slices(run)
         status = services.measuring_slices(run)
     if status is not None and status.state.active:
-        with st.container(key="measuring"):
-            st.fragment(_poll, run_every=POLL_SECONDS)(run)
+        widgets.watch_job("slices", run, services.measuring_slices, services.stop_slices)
         return
     if status is not None and status.state is JobState.FAILED:
         st.error(status.error or texts.JOB_FAILED, icon=":material/error:")
@@ -38,15 +36,6 @@ def job(run: str) -> None:
         "Measure", type="primary", key="measure_slices", icon=":material/play_arrow:",
         on_click=services.measure_slices, args=(run,),
     )  # fmt: skip
-
-
-def _poll(run: str) -> None:
-    status = services.measuring_slices(run)
-    if status is None or not status.state.active:
-        st.rerun()
-        return
-    widgets.job_bar(status)
-    st.button("Cancel", key="stop_slices", icon=":material/stop:", on_click=services.stop_slices, args=(run,))
 
 
 # ---- the map -----------------------------------------------------------------------------------------------------

@@ -12,7 +12,6 @@ from dashboard.services import Expected, JobState, Status
 from dashboard.state import State
 from demix_core.types import ErrorType
 
-POLL_SECONDS = 0.7
 RULERS = {"test": "Clean test rows", "validation": "Validation rows", "trusted": "Validation rows that look right"}
 SHOWN_SUSPECTS = 12
 VERDICTS = {True: ("better", "up"), False: ("worse", "down"), None: ("unclear", "even")}
@@ -41,22 +40,6 @@ def start_button(run: str, result: dict[str, Any] | None, fresh: bool) -> None:
         )  # fmt: skip
         if result is not None and not fresh:
             st.caption(texts.OUT_OF_DATE)
-
-
-def progress(run: str, status: Status) -> None:
-    """The job while it runs; the page comes anew when it ends."""
-    part = st.fragment(_poll, run_every=POLL_SECONDS if status.state.active else None)
-    with st.container(key="measuring"):
-        part(run)
-
-
-def _poll(run: str) -> None:
-    status = services.measuring(run)
-    if status is None or not status.state.active:
-        st.rerun()
-        return
-    widgets.job_bar(status)
-    st.button("Cancel", key="stop_measuring", icon=":material/stop:", on_click=services.stop_measuring, args=(run,))
 
 
 def trouble(status: Status | None) -> None:

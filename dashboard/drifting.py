@@ -10,7 +10,6 @@ import streamlit as st
 from dashboard import charts, services, texts
 from dashboard.services import JobState, Status
 
-POLL_SECONDS = 0.7
 SHOWN_ROWS = 12
 LEVEL = 0.05
 
@@ -24,23 +23,6 @@ def choice(run: str, known: bool) -> None:
         what, type="secondary" if known and path is None else "primary", key="compare", width="stretch",
         icon=":material/compare_arrows:", on_click=services.compare_batch, args=(run, path),
     )  # fmt: skip
-
-
-def progress(run: str, status: Status) -> None:
-    """The job while it runs; the page comes anew when it ends."""
-    part = st.fragment(_poll, run_every=POLL_SECONDS if status.state.active else None)
-    with st.container(key="comparing"):
-        part(run)
-
-
-def _poll(run: str) -> None:
-    status = services.comparing(run)
-    if status is None or not status.state.active:
-        st.rerun()
-        return
-    words = " · ".join(w for w in (status.message, texts.time_left(status.seconds_left)) if w)
-    st.progress(min(max(status.overall, 0.0), 1.0), text=words or None)
-    st.button("Cancel", key="stop_comparing", icon=":material/stop:", on_click=services.stop_comparing, args=(run,))
 
 
 def trouble(status: Status | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable
 from html import escape
 from typing import Any
 
@@ -18,6 +19,9 @@ from dashboard.state import DRAWN, STATES, State
 from demix_core.types import DROP_VALUE, DecisionKind, ErrorType, Event
 
 QUEUE_HEIGHT, HISTORY_LINES = 188, 100
+POLL_SECONDS = 0.7
+"""Between two looks at a running job."""
+
 PREVIEW_LINES, PREVIEW_COLUMNS = 8, 6
 
 
@@ -70,6 +74,24 @@ def job_bar(status: Status) -> None:
     """How far a job is, and how long it still takes."""
     words = " · ".join(w for w in (status.message, texts.time_left(status.seconds_left)) if w)
     st.progress(min(max(status.overall, 0.0), 1.0), text=words or None)
+
+
+def watch_job(key: str, run: str, look: Callable[[str], Status | None], stop: Callable[[str], object]) -> None:
+    """A running job with its Cancel, looked at anew every POLL_SECONDS; the page comes anew when it ends.
+
+    key: of the container, and of the button as stop_<key>.
+    """
+
+    def poll() -> None:
+        status = look(run)
+        if status is None or not status.state.active:
+            st.rerun()
+            return
+        job_bar(status)
+        st.button("Cancel", key=f"stop_{key}", icon=":material/stop:", on_click=stop, args=(run,))
+
+    with st.container(key=key):
+        st.fragment(poll, run_every=POLL_SECONDS)()
 
 
 # ---- the sidebar -------------------------------------------------------------------------------------------------

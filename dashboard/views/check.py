@@ -28,7 +28,7 @@ if not expected.changed:
     st.stop()
 checking.expectation(expected)
 if status is not None and status.state.active:
-    checking.progress(run, status)
+    widgets.watch_job("measuring", run, services.measuring, services.stop_measuring)
     st.stop()
 fresh = result is not None and result["key"] == expected.key
 checking.trouble(status)

@@ -17,7 +17,7 @@ found, status = services.drifted(run), services.comparing(run)
 left, right = st.columns([1, 2.1], gap="large")
 with left:
     if status is not None and status.state.active:
-        drifting.progress(run, status)
+        widgets.watch_job("comparing", run, services.comparing, services.stop_comparing)
     else:
         drifting.choice(run, found is not None)
         drifting.trouble(status)
