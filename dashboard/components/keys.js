@@ -188,6 +188,24 @@ function send() {
   shared.timer = setTimeout(send, Math.max(20, shared.until - performance.now()));
 }
 
+function first(event) {                        // before the map, which has keys of its own, may take what is typed ahead
+  if (!shared.open && !typing(event) && collect(event)) event.stopImmediatePropagation();
+}
+
+function pressed(event) {
+  leaveSearch(event);
+  if (inSheet(event) || typing(event) || dialogOpen()) return;
+  if (event.repeat && !["j", "k", "ArrowDown", "ArrowUp"].includes(event.key)) return;
+  if (alone(event, shared.review)) { event.preventDefault(); return; }
+  const key = shared.review ? name(event) : null;
+  if (!key) return;
+  event.preventDefault();
+  shared.seq += 1;
+  shared.queue = [...shared.queue, [shared.seq, key]];
+  if (OPENING.includes(key)) shared.ahead = { seq: shared.seq, text: "", enter: false };
+  send();
+}
+
 export default function ({ data, parentElement, setStateValue }) {
   shared.say = setStateValue;
   shared.home = parentElement;
@@ -197,24 +215,10 @@ export default function ({ data, parentElement, setStateValue }) {
   if (shared.ahead && shared.heard >= shared.ahead.seq && (!data.focus || data.focus === shared.focused)) shared.ahead = null;
   focusField(data && data.focus);
   if (shared.seq > shared.heard) send();
-  const pressed = (event) => {
-    leaveSearch(event);
-    if (inSheet(event) || typing(event) || collect(event) || dialogOpen()) return;
-    if (event.repeat && !["j", "k", "ArrowDown", "ArrowUp"].includes(event.key)) return;
-    if (alone(event, data?.review)) { event.preventDefault(); return; }
-    const key = data?.review ? name(event) : null;
-    if (!key) return;
-    event.preventDefault();
-    shared.seq += 1;
-    shared.queue = [...shared.queue, [shared.seq, key]];
-    if (OPENING.includes(key)) shared.ahead = { seq: shared.seq, text: "", enter: false };
-    send();
-  };
-  if (shared.listener) window.removeEventListener("keydown", shared.listener);
-  shared.listener = pressed;
-  window.addEventListener("keydown", pressed);
-  return () => {
-    window.removeEventListener("keydown", pressed);
-    if (shared.listener === pressed) shared.listener = null;
-  };
+  shared.review = !!data?.review;
+  Object.assign(shared, { first, pressed });
+  if (shared.listening) return;                // once for the tab: while Streamlit puts the component up anew, nobody would hear
+  shared.listening = true;
+  window.addEventListener("keydown", (event) => shared.first(event), true);
+  window.addEventListener("keydown", (event) => shared.pressed(event));
 }

@@ -116,7 +116,7 @@ def wait_map(page: Page) -> None:
     """Until the map has drawn its points and the inspector stands."""
     page.wait_for_selector(".demix-map[data-draws]")
     page.wait_for_selector("#inspector", state="attached")
-    page.wait_for_function("!!window.demixKeys?.listener")
+    page.wait_for_function("!!window.demixKeys?.listening")
 
 
 def lasso(page: Page, share: float = 0.3) -> list[int]:

@@ -184,6 +184,7 @@ def test_the_sheet_of_keys_and_what_is_typed_ahead_of_a_field(browser: Browser, 
     page.keyboard.type("nask xaver", delay=20)  # the field is not there yet
     page.keyboard.press("Enter")
     page.get_by_text("Note: row").wait_for()
+    page.wait_for_selector("[role=dialog]", state="detached")  # what is typed while it stands is the field's
     events = Run(workspace / "runs" / "fields").decisions().events()
     assert [(e.kind, e.patch_ids, e.reason) for e in events] == [(DecisionKind.NOTE, (patch,), "ask xaver")]
     page.keyboard.type("g17", delay=20)
@@ -483,7 +484,7 @@ def test_a_sample_is_reviewed_by_key_and_sharpens_the_threshold(
     assert [int(of_patch[e.patch_ids[0]]) for e in run.decisions().events()] == drawn["rows"][:6]
     page.get_by_role("link", name="Thresholds").click()
     page.wait_for_selector('#evidence[data-sampled="6"]:not([data-low="0.0000"])', state="attached")
-    page.locator("[data-testid=stSlider] [role=slider]").focus()
+    page.locator("[data-testid=stSlider] input[type=range]").focus()
     for _ in range(3):
         page.keyboard.press("ArrowRight")
     page.wait_for_selector(f'#evidence:not([data-rows="{len(labels)}"])', state="attached")
