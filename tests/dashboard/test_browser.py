@@ -485,7 +485,7 @@ def test_a_sample_is_reviewed_by_key_and_sharpens_the_threshold(
     page.get_by_role("link", name="Thresholds").click()
     page.wait_for_selector('#evidence[data-sampled="6"]:not([data-low="0.0000"])', state="attached")
     page.locator("[data-testid=stSlider] input[type=range]").focus()
-    for _ in range(3):
+    for _ in range(8):  # beyond the least confidence of all
         page.keyboard.press("ArrowRight")
     page.wait_for_selector(f'#evidence:not([data-rows="{len(labels)}"])', state="attached")
     at = json.loads((run / "thresholds.json").read_text())["label_error"]
