@@ -11,7 +11,7 @@ if str(ROOT) not in sys.path:  # `streamlit run` puts only this file's folder on
 
 import streamlit as st  # noqa: E402  (the path comes first)
 
-from dashboard import address, components, deciding, guide, services, texts, together, widgets  # noqa: E402
+from dashboard import address, components, deciding, garbage, guide, services, texts, together, widgets  # noqa: E402
 from dashboard.state import get  # noqa: E402
 from demix_core.errors import DemixError  # noqa: E402
 
@@ -54,6 +54,7 @@ def closer() -> list[st.Page]:
     ]
 
 
+garbage.set_libraries_aside()
 st.set_page_config(page_title=texts.APP, page_icon=LOGO, layout="wide", initial_sidebar_state="expanded")
 st.logo(LOGO, size="large")
 st.html(components.style_sheet())

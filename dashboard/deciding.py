@@ -319,10 +319,10 @@ def ask_note(state: State) -> None:
 
 def note(state: State, text: str) -> None:
     """Keeps a remark on the suggestion in view; an empty one is none."""
-    state.ask("")
     if state.patch is not None and text.strip():
         services.note(str(state.run), state.patch, text.strip(), state.reviewer)
         state.say(f"{texts.EVENT_WORDS['note']}: row {state.row}.")
+    state.ask("")
 
 
 def jump(state: State, text: str) -> str:
@@ -331,9 +331,9 @@ def jump(state: State, text: str) -> str:
     digits = text.strip().replace(",", "")
     if not digits.isdigit() or int(digits) not in book.row_at:
         return texts.NO_SUCH_ROW.format(text=text.strip() or "(nothing)")
-    state.ask("")
     look_at_row(state, int(digits))
     _turn_to_it(state, book)
+    state.ask("")
     return ""
 
 
@@ -393,28 +393,30 @@ def hear(state: State) -> None:
             ("sorted", at_queue.get("sorted"), lambda state, news: state.order(str(news["by"]))),
         ):
             if news and state.fresh(source, int(news["seq"])):
-                act(state, news)
+                act(state, news)  # as with the keys: ended early, it is heard by the next script
+                state.heard(source, int(news["seq"]))
 
 
 def _lasso(state: State, news: dict[str, Any]) -> None:
     book = services.book(str(state.run))
     if news["run"] == book.name and news["token"] == state.token:
         at = components.unpack_bits(news["bits"], len(book.diagnosis)) if news["n"] else np.array([], int)
-        state.select(book.row_ids[at])
-        order = queue_of(state, book, codes_of(state))
+        chosen = book.row_ids[at] if len(at) else None
+        order = queue_of(replace(state, selection=chosen), book, codes_of(state))
+        state.select(chosen)
         if len(at) and len(order):
             look_at_position(state, book, int(order[0]))
 
 
 def show_rows(state: State, row_ids: np.ndarray) -> None:
     """Makes these rows the selection of the review, as if a lasso had been drawn around them."""
-    state.select_on_map(row_ids)
     book, codes = _open(state)
-    order = queue_of(state, book, codes)
+    order = queue_of(replace(state, selection=row_ids), book, codes)
     if len(order):
         look_at_position(state, book, int(order[0]))
     else:
         look_at_row(state, int(row_ids[0]))
+    state.select_on_map(row_ids)
 
 
 def _queue_picked(state: State, news: dict[str, Any]) -> None:

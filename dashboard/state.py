@@ -262,11 +262,12 @@ class State:
 
     # ---- news from the components, each to be heard once ------------------------------------------------------
     def fresh(self, source: str, seq: int) -> bool:
-        """Whether this message of a component is new."""
-        if seq <= self.seen.get(source, 0):
-            return False
+        """Whether this message of a component is yet to be acted upon; who has acted says so by heard."""
+        return seq > self.seen.get(source, 0)
+
+    def heard(self, source: str, seq: int) -> None:
+        """This message has been acted upon."""
         self.seen[source] = seq
-        return True
 
     def fresh_keys(self, pressed: dict[str, Any] | None) -> list[tuple[int, str]]:
         """(sequence number, key) of the presses not yet acted upon, oldest first; who acts sets key_seq."""

@@ -59,6 +59,14 @@ def browser() -> Iterator[Browser]:
         yield opened
 
 
+@pytest.fixture(autouse=True)
+def tabs_are_closed(browser: Browser) -> Iterator[None]:
+    """An open tab keeps asking the server for others' decisions; what a failed test leaves would slow the next ones."""
+    yield
+    for context in browser.contexts:
+        context.close()
+
+
 def opened(browser: Browser, address: str, run: str, **options: object) -> Page:
     page = new_page(browser, **options)
     page.goto(f"{address}/?run={run}")
