@@ -102,14 +102,14 @@ def to_blame(state: State, found: Blame, view: View) -> None:
     st.selectbox(
         "Slice of the validation rows, highest loss first", ordered, index=ordered.index(here), key=f"w_slice_{here}",
         format_func=lambda i: texts.slice_words(slices[i].name, slices[i].rows, slices[i].loss, slices[i].right),
-        on_change=lambda: state.divide(slice=st.session_state[f"w_slice_{here}"]),
+        on_change=widgets.changed(f"w_slice_{here}", here, lambda at: state.divide(slice=at)),
     )  # fmt: skip
     among, many, only = st.columns([1.25, 1.4, 1], gap="small", vertical_alignment="bottom")
     names = ["", *groups]
     among.selectbox(
         "Among", names, index=names.index(chosen.group) if chosen.group in names else 0, key=f"w_among_{chosen.group}",
         format_func=lambda name: name or "all training rows",
-        on_change=lambda: state.divide(group=st.session_state[f"w_among_{chosen.group}"]),
+        on_change=widgets.changed(f"w_among_{chosen.group}", chosen.group, lambda name: state.divide(group=name)),
     )  # fmt: skip
     many.segmented_control(
         "How many", TOPS, default=chosen.top, required=True, key="w_top",

@@ -23,7 +23,7 @@ _frozen = _Frozen()
 
 
 def set_libraries_aside() -> bool:
-    """Hides what is loaded by now from the garbage collector, where enough has come since the last time; whether it did.
+    """Hides what is loaded by now from the garbage collector, where enough has come since; whether it did.
 
     What dies later within reference cycles is still collected, but for cycles that stand at this moment.
     """

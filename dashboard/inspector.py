@@ -14,7 +14,7 @@ from dashboard import charts, deciding, palette, review, services, texts
 from dashboard.review import Book
 from dashboard.services import Distribution, Explanation, Training
 from dashboard.state import STATES, State
-from dashboard.widgets import dark, empty, glyph, keep, pill, type_colour
+from dashboard.widgets import changed, dark, empty, glyph, keep, pill, type_colour
 from demix_core.types import DROP_VALUE, ErrorType, Event
 
 CARD_HEIGHT, PANEL_HEIGHT = 122, 228
@@ -92,7 +92,8 @@ def just_decided(state: State) -> None:
 
 def suggestions(state: State, book: Book, codes: np.ndarray) -> None:
     """Where a row has several suggestions: all of them to choose from, each by its type and what it changes."""
-    mine = np.flatnonzero(book.patches["row_id"].to_numpy() == state.row)
+    row = state.row
+    mine = np.flatnonzero(book.patches["row_id"].to_numpy() == row)
     if len(mine) < 2:
         return
     words = {int(book.patches["patch_id"].iloc[i]): _short(book, int(i), STATES[codes[i]]) for i in mine}
@@ -100,7 +101,7 @@ def suggestions(state: State, book: Book, codes: np.ndarray) -> None:
     st.segmented_control(
         "Suggestions for this row", list(words), default=state.patch, required=True, key=key,
         format_func=words.__getitem__, label_visibility="collapsed", width="stretch",
-        on_change=lambda: state.look_at(state.row, int(st.session_state[key])),
+        on_change=changed(key, state.patch, lambda patch: state.look_at(row, int(patch))),
     )  # fmt: skip
 
 

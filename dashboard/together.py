@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 import streamlit as st
 
-from dashboard import components, services, texts
+from dashboard import components, services, texts, widgets
 from dashboard.state import LONGEST_NAME, State, get
 
 POLL_SECONDS = 2.0
@@ -34,15 +34,15 @@ def reviewer_field(state: State) -> None:
     with st.sidebar:
         st.text_input(
             "Your name", state.reviewer, key=key, max_chars=LONGEST_NAME, help=texts.NAME_HELP,
-            on_change=_rename, args=(state, key),
+            on_change=widgets.changed(key, state.reviewer, lambda name: _rename(state, name)),
         )  # fmt: skip
         components.remember(state.reviewer, state.named)
 
 
-def _rename(state: State, key: str) -> None:
+def _rename(state: State, name: str) -> None:
     """Another person sits down: a blind review was somebody else's."""
     state.go_blind(False)
-    state.name(st.session_state[key])
+    state.name(name)
 
 
 def follow(state: State) -> None:

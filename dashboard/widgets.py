@@ -222,6 +222,21 @@ def keep(state: State, name: str, key: str) -> Any:
     return copy
 
 
+def changed(key: str, shown: Any, act: Callable[[Any], object]) -> Callable[[], None]:
+    """A callback for a widget whose key says what it shows: acts upon another value than the one shown.
+
+    The browser repeats the value of a widget that it has just put up, at times when the next script has put up another
+    in its place; Streamlit takes that for a change, and what the person has left would come back.
+    """
+
+    def callback() -> None:
+        value = st.session_state[key]
+        if value is not None and value != shown:
+            act(value)
+
+    return callback
+
+
 # ---- the queue ---------------------------------------------------------------------------------------------------
 
 
@@ -364,8 +379,9 @@ def queue_head(state: State, book: Book, codes: np.ndarray, order: np.ndarray) -
     count = page_count(order)
     if count > 1:
         with pages:  # a key per page, so that J and K can turn it as well
-            key = f"w_page_{min(state.page, count)}"
-            st.pagination(count, default=min(state.page, count), key=key, on_change=keep(state, "page", key))
+            here = min(state.page, count)
+            key = f"w_page_{here}"
+            st.pagination(count, default=here, key=key, on_change=changed(key, here, state.turn))
     if not state.blind:
         with many:
             bulk(state, book, codes, order)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dashboard import widgets
 from dashboard.deciding import following
 from dashboard.state import State
 from demix_core.types import ErrorType
@@ -90,3 +92,17 @@ def test_next_is_the_first_alive_after_here_else_the_last_before(order: list[int
     before = [p for p in order[:at] if p in alive]
     expected = after[0] if after else before[-1] if before else None
     assert following(np.array(order), here, np.array(sorted(alive), int)) == expected
+
+
+def test_the_echo_of_a_widget_that_is_gone_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen: list[int] = []
+    heard: dict[str, int | None] = {"w_page_3": 3}
+    monkeypatch.setattr(widgets.st, "session_state", heard)
+    callback = widgets.changed("w_page_3", 3, chosen.append)
+    callback()  # the browser repeats what was put up
+    heard["w_page_3"] = None
+    callback()
+    assert chosen == []
+    heard["w_page_3"] = 4
+    callback()
+    assert chosen == [4]
