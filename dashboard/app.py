@@ -19,6 +19,7 @@ LOGO = str(Path(__file__).parent / "components" / "logo.svg")
 CLOSER = {
     "history": "history",
     "team": "group",
+    "rounds": "replay",
     "drift": "compare_arrows",
     "influence": "grid_on",
     "thresholds": "tune",

@@ -94,6 +94,13 @@ def report(run: str) -> None:
     )
 
 
+def next_round() -> None:
+    """The way to the next round."""
+    st.page_link(
+        "views/rounds.py", label="Diagnose the cleaned table", icon=":material/replay:", help=texts.ROUNDS_WORDS
+    )
+
+
 def command(run: str, with_weights: bool) -> None:
     """The command line that writes the same file."""
     st.subheader("The same from the command line", anchor=False)

@@ -494,3 +494,25 @@ def time_left(seconds: float | None) -> str:
     if seconds is None or seconds < 0:
         return ""
     return f"about {seconds:.0f} s left" if seconds < 90 else f"about {seconds / 60:.0f} min left"
+
+
+# ---- rounds ------------------------------------------------------------------------------------------------------
+
+ROUNDS_WORDS = "The cleaned table diagnosed again: errors hide behind errors, and what is mended shows the rest."
+FIRST_ROUND = (
+    "Accept suggestions, then diagnose the cleaned table: here you will see which rows are flagged no longer, which "
+    "still, and which only now."
+)
+NEXT_ROUND = (
+    "The table as your decisions make it, {rows} of it changed, diagnosed with the same settings as a run of its own. "
+    "This run stays as it is."
+)
+NEXT_ROUND_WEIGHTS = "{n} of new weights are left out: the table can't carry them into training."
+NO_NEXT_ROUND = "No cell is changed and no row left out yet, so a second round would find the same."
+SINCE = "Of the {rows} that both rounds train on; rows left out by a decision are not counted."
+
+
+def round_words(cells: int, dropped: int) -> str:
+    """'12 cells changed, 3 rows left out'."""
+    said = [f"{cells:,} cell{'' if cells == 1 else 's'} changed"] if cells else []
+    return ", ".join([*said, f"{rows(dropped)} left out"] if dropped else said)

@@ -307,6 +307,26 @@ def agreement(
 
 
 @app.command()
+def again(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run with accepted suggestions.")],
+    out: Annotated[
+        Path | None, typer.Option(help="The next round's folder, beside RUN. Default: RUN-round-2, and so on.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The summary as JSON on stdout.")] = False,
+) -> None:
+    """Diagnose the table that RUN's decisions make of it, with the same settings; 'compare' shows what changed."""
+    from demix_core.pipeline import diagnose as run_pipeline
+    from demix_core.rounds import next_name, next_round
+
+    before = Run.open(folder)
+    place = out or before.path.with_name(next_name(before.path.resolve().name))
+    start = next_round(before, place)
+    with reports.progress_bar() as progress:
+        run = run_pipeline(start.train, place, start.settings, start.validation, start.test, start.weights, progress)
+    reports.diagnosis(run, [], as_json)
+
+
+@app.command()
 def compare(
     before: Annotated[Path, typer.Argument(metavar="RUN_A", help="A finished run.")],
     after: Annotated[Path, typer.Argument(metavar="RUN_B", help="A run of the same table, or of the cleaned one.")],

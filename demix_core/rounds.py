@@ -1,23 +1,100 @@
-"""Two runs beside each other: what a round of decisions changed in what is flagged.
+"""The next round: the table that the decisions make of a run's, diagnosed again, and both runs beside each other.
 
 Rows are matched by their id, their position in the file; where the later file leaves some of them out, those are named,
-and the rest move up.
+and the rest move up. The later run remembers where it comes from, so that decisions made since change nothing in that.
 """
 
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from demix_core.errors import InputError
-from demix_core.repairs.apply import plan
-from demix_core.store import Run
+from demix_core.exporting import export
+from demix_core.repairs.apply import Changes, plan
+from demix_core.settings import Settings
+from demix_core.store import Run, storing, write_json
 from demix_core.types import ErrorType
 
 SHOWN = 50
+ORIGIN = "round.json"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a later round comes from. before: name of that run's folder, which lies beside; dropped: ids of its rows
+    that were left out; cells: how many cells were changed; weighted: how many accepted weights the table can't carry.
+    """
+
+    before: str
+    dropped: tuple[int, ...]
+    cells: int
+    weighted: int
+
+
+@dataclass(frozen=True)
+class Start:
+    """What the next round is diagnosed from: the table, the other files, the settings."""
+
+    train: Path
+    settings: Settings
+    validation: Path | None
+    test: Path | None
+    weights: Path | None
+
+
+def next_round(before: Run, out: Path) -> Start:
+    """Write the cleaned table into `before` and the origin into the run folder `out`, which lies beside it.
+
+    Same settings, same validation, test and weights files. InputError: nothing that changes the table is accepted.
+    StorageError: it can't be written.
+    """
+    with closing(before.decisions()) as log:
+        chosen = plan(before.patches(), log.replay())
+    origin = _origin(before, chosen)
+    if not origin.cells and not origin.dropped:
+        raise InputError(
+            f"Nothing that changes the table is accepted in '{before.path}' yet, so a second round would find the same."
+        )
+    manifest = before.manifest()
+    files = {role: before.input_path(role) for role in manifest.inputs}
+    given = Path(manifest.inputs["train"]["name"])
+    table = before.path / "export" / f"{given.stem.removesuffix('-cleaned')}-cleaned{given.suffix}"
+    with storing(table.parent):
+        table.parent.mkdir(exist_ok=True)
+    export(before, table)
+    with storing(out):
+        out.mkdir(parents=True, exist_ok=True)
+    write_json(out / ORIGIN, asdict(origin))
+    others = (files.get(role) for role in ("validation", "test", "weights"))
+    return Start(table, Settings.from_dict(manifest.settings), *others)
+
+
+def _origin(before: Run, chosen: Changes) -> Origin:
+    return Origin(before.path.resolve().name, tuple(sorted(chosen.dropped)), len(chosen.cells), len(chosen.weights))
+
+
+def next_name(before: str) -> str:
+    """What the next round is called.
+
+    >>> next_name("bank"), next_name("bank-round-2")
+    ('bank-round-2', 'bank-round-3')
+    """
+    stem, _, number = before.rpartition("-round-")
+    return f"{stem}-round-{int(number) + 1}" if stem and number.isdigit() else f"{before}-round-2"
+
+
+def origin(run: Run) -> Origin | None:
+    """Where a run comes from; None for a first round."""
+    if not (run / ORIGIN).is_file():
+        return None
+    found = run.json(ORIGIN)
+    return Origin(**{**found, "dropped": tuple(found["dropped"])})
 
 
 def compare_runs(before: Run, after: Run) -> dict[str, Any]:
@@ -49,6 +126,9 @@ def compare_runs(before: Run, after: Run) -> dict[str, Any]:
 def _dropped(before: Run, after: Run) -> frozenset[int]:
     """Ids of the rows that the file of `after` leaves out, so that later rows moved up."""
     rows, left = len(before.rows()), len(after.rows())
+    known = origin(after)
+    if known is not None and known.before == before.path.resolve().name:
+        return frozenset(known.dropped)
     if rows == left:
         return frozenset()
     with closing(before.decisions()) as log:

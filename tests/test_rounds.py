@@ -12,9 +12,12 @@ import pytest
 
 from demix_core.cli import main
 from demix_core.errors import InputError
-from demix_core.rounds import compare_runs
+from demix_core.pipeline import diagnose
+from demix_core.rounds import compare_runs, origin
+from demix_core.settings import Settings
 from demix_core.store import Run
 from demix_core.types import DROP_VALUE, ErrorType
+from tests import tiny
 from tests.dashboard import fake_run
 
 KINDS = [kind.value for kind in ErrorType]
@@ -77,3 +80,30 @@ def test_runs_that_do_not_belong_together_are_told(two: tuple[Run, Run], tmp_pat
     (two[1] / "schema.json").write_text(json.dumps(schema), encoding="utf-8")
     with pytest.raises(InputError, match="the same target"):
         compare_runs(*two)
+
+
+def test_the_next_round_is_the_cleaned_table_under_the_same_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("demix_core.work.project", tiny.flat_map)
+    settings = tiny.settings(tiny.classifier(tmp_path / "dec.safetensors"))
+    first = diagnose(tiny.table(tmp_path / "people.csv"), tmp_path / "people", settings)
+    assert main(["again", str(first.path)]) == 2, "nothing is accepted yet"
+    patches = first.patches()
+    cells = patches[patches["action"].isin(["relabel", "impute"]) & (patches["old"] != patches["new"])]
+    taken, gone = cells.iloc[0], int(patches[patches["row_id"] != cells.iloc[0]["row_id"]].iloc[0]["patch_id"])
+    with closing(first.decisions()) as log:
+        log.accept([int(taken["patch_id"])], "me")
+        log.edit(gone, DROP_VALUE, "me")
+    assert main(["again", str(first.path)]) == 0
+    second = Run.open(tmp_path / "people-round-2")
+    came = origin(second)
+    assert came is not None and (came.before, came.cells, len(came.dropped)) == ("people", 1, 1)
+    assert origin(first) is None
+    assert Settings.from_dict(second.manifest().settings) == settings
+    row = int(taken["row_id"]) - int(came.dropped[0] < taken["row_id"])
+    assert len(second.rows()) == len(first.rows()) - 1
+    assert second.rows().loc[row, taken["column"]] == taken["new"]
+    with closing(first.decisions()) as log:  # what is decided later changes nothing in where the second comes from
+        log.revert(2, "me")
+    assert compare_runs(first, second)["dropped"] == 1

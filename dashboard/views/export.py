@@ -18,6 +18,7 @@ with right:
     with_weights = exporting.choices()
     exporting.downloads(run, with_weights)
     exporting.report(run)
+    exporting.next_round()
 with left:
     exporting.diff(services.changes(run))
 exporting.command(run, with_weights)

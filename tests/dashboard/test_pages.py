@@ -20,7 +20,7 @@ from demix_core.pipeline import diagnose
 from tests import tiny
 from tests.dashboard import fake_run
 
-PAGES = ("data", "diagnose", "review", "check", "export", "influence", "history", "team", "thresholds")
+PAGES = ("data", "diagnose", "review", "check", "export", "influence", "history", "team", "thresholds", "rounds")
 Open = Callable[..., AppTest]
 
 
@@ -40,7 +40,7 @@ def test_an_empty_workspace_says_what_to_do(page: str, workspace: Path, open_app
 def test_a_finished_run_shows_on_every_page(page: str, run: Path, open_app: Open) -> None:
     app = open_app(page)
     assert app.sidebar.selectbox[0].value == "fake"
-    assert page == "data" or "dx-empty" not in html(app) or page in ("check", "export", "history", "team")
+    assert page == "data" or "dx-empty" not in html(app) or page in ("check", "export", "history", "team", "rounds")
 
 
 def test_the_first_screen_is_the_review_of_the_newest_run(run: Path, open_app: Open) -> None:

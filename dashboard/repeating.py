@@ -1,0 +1,89 @@
+"""The pieces of the rounds page: the next round, the rounds so far, what is flagged no longer, still and newly."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from dashboard import deciding, services, texts, widgets
+from dashboard.state import State
+from demix_core.errors import DemixError
+from demix_core.types import ErrorType
+
+
+def start(state: State, run: str) -> None:
+    """The button for the next round, with what it would start from."""
+    st.subheader("The next round", anchor=False)
+    changes = services.changes(run)
+    table = changes[changes["action"] != "reweight"]
+    if table.empty:
+        st.caption(texts.NO_NEXT_ROUND)
+        st.page_link("views/review.py", label="Go on reviewing", icon=":material/rate_review:")
+        return
+    weighted = len(changes) - len(table)
+    st.caption(texts.NEXT_ROUND.format(rows=texts.rows(table["row_id"].nunique())))
+    if weighted:
+        st.caption(texts.NEXT_ROUND_WEIGHTS.format(n=texts.suggestions(weighted)))
+    if st.button(
+        "Diagnose the cleaned table", type="primary", key="next_round", icon=":material/replay:", width="stretch"
+    ):
+        try:
+            name = services.next_round(run)
+        except DemixError as error:
+            st.error(str(error), icon=":material/error:")
+            return
+        state.open_run(name)
+        state.watch(True)
+        st.switch_page("views/diagnose.py")
+
+
+def rounds(names: list[str]) -> None:
+    """Every round so far: its rows, and how many are flagged."""
+    st.subheader("Flagged in each round", anchor=False)
+    lines = ""
+    for i, name in enumerate(names):
+        rows, flags = services.flagged(name)
+        came = services.origin(name)
+        said = "as loaded" if came is None or i == 0 else texts.round_words(came.cells, len(came.dropped))
+        cells = "".join(f"<td class='n'>{flags[kind]:,}</td>" for kind in ErrorType)
+        lines += f"<tr><td>{i + 1}</td><td>{escape(name)}</td><td>{said}</td><td class='n'>{rows:,}</td>{cells}</tr>"
+    kinds = "".join(f"<th class='n'>{widgets.type_name(kind)}</th>" for kind in ErrorType)
+    head = f"<th style='width:52px'>Round</th><th>Run</th><th>Table</th><th class='n'>Training rows</th>{kinds}"
+    st.html(f'<table class="dx" id="rounds" data-n="{len(names)}"><thead><tr>{head}</tr></thead>'
+            f"<tbody>{lines}</tbody></table>")  # fmt: skip
+
+
+def change(found: dict[str, Any]) -> None:
+    """This round beside the one before, per type."""
+    st.subheader("Since the round before", anchor=False)
+    lines = "".join(
+        _line(
+            widgets.type_name(kind), found["types"][kind.value], f"{found['types'][kind.value]['median_change']:+.3f}"
+        )
+        for kind in ErrorType
+    )
+    lines += _line("<b>Any</b>", found["any"], "")
+    names = ("No longer", "Still", "Newly", "Median change of probability")
+    head = "<th>Flagged as</th>" + "".join(f"<th class='n'>{name}</th>" for name in names)
+    st.html(f'<table class="dx" id="since"><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table>')
+    st.caption(texts.SINCE.format(rows=texts.rows(found["rows"])))
+
+
+def _line(name: str, counts: dict[str, Any], moved: str) -> str:
+    numbers = "".join(f"<td class='n'>{counts[n]:,}</td>" for n in ("no_longer", "still", "newly"))
+    return f"<tr><td>{name}</td>{numbers}<td class='n'>{moved}</td></tr>"
+
+
+def new_rows(state: State, found: dict[str, Any]) -> None:
+    """The way to the rows that only this round flags."""
+    rows = np.array(sorted({i for kind in ErrorType for i in found["types"][kind.value]["new_rows"]}), np.int64)
+    if len(rows) and st.button(
+        f"Show what is newly flagged on the map: {texts.rows(len(rows))}",
+        key="show_new",
+        icon=":material/scatter_plot:",
+    ):
+        deciding.show_rows(state, rows)
+        st.switch_page("views/review.py")
