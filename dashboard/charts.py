@@ -21,6 +21,8 @@ FALLBACK_POINTS, PAGE_POINTS = 4000, 50_000
 """The most rows of the map without WebGL2 and of the page that stands alone."""
 
 SAME_COLOUR, OTHER_COLOUR = SAME_CLASS, OTHER_CLASS
+RULE_COLOUR = "#808890"
+"""Of a line across a chart; seen on the light and on the dark ground."""
 
 
 def sampled(marks: np.ndarray, most: int) -> np.ndarray:
@@ -189,7 +191,7 @@ def loss_curve(
         x=epochs, y=own, name="this row", mode="lines", line={"color": INK[dark], "width": 3},
         hovertemplate="epoch %{x}: this row %{y:.3f}<extra></extra>",
     )  # fmt: skip
-    figure.add_vline(x=kept + 1, line_width=1, line_dash="dot", opacity=0.6)
+    figure.add_vline(x=kept + 1, line_width=1, line_dash="dot", line_color=RULE_COLOUR)
     return figure.update_layout(
         height=height, margin={"l": 36, "r": 6, "t": 4, "b": 20}, hovermode="closest", showlegend=False,
         xaxis={"tickfont": {"size": 10.5}, "tickformat": "d", "nticks": 8},
@@ -284,7 +286,7 @@ def score_histogram(
         figure.add_scatter(x=at, y=depth, mode="markers", name=f"reviewed: {name}",
                            marker={"symbol": symbol, "size": 8, "color": colour if name == "right" else BELOW_COLOUR},
                            hovertemplate=f"{name}, %{{x:.2f}}<extra></extra>")  # fmt: skip
-    figure.add_vline(x=threshold, line_width=1.5, opacity=0.7)
+    figure.add_vline(x=threshold, line_width=1.5, line_color=RULE_COLOUR)
     return figure.update_layout(
         barmode="stack", height=height, margin={"l": 44, "r": 8, "t": 30, "b": 34}, bargap=0,
         legend={"orientation": "h", "y": 1.13, "x": 0, "traceorder": "normal"},

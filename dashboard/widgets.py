@@ -19,6 +19,9 @@ from dashboard.state import DRAWN, STATES, State
 from demix_core.types import DROP_VALUE, DecisionKind, ErrorType, Event
 
 QUEUE_HEIGHT, HISTORY_LINES = 188, 100
+QUEUE_ABOVE = 612
+"""px: what stands above the queue, and the page's edge below it."""
+
 POLL_SECONDS = 0.7
 """Between two looks at a running job."""
 
@@ -260,6 +263,7 @@ def draw_queue(state: State, book: Book, codes: np.ndarray, order: np.ndarray) -
     components.queue(
         {
             "height": QUEUE_HEIGHT,
+            "above": QUEUE_ABOVE,
             "lines": review.lines(book, codes, shown, dark()),
             "current": state.patch,
             "sort": state.sort,

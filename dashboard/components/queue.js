@@ -1,5 +1,6 @@
-// The queue of suggestions: one page of lines, whole-line click, current line kept in sight, headers sort.
-// data: {height, lines: [{id, row, type, shape, colour, column, old, new, confidence, advised, gain, state, decided}],
+// The queue of suggestions: one page of lines, whole-line click, current line kept in sight, headers sort. It reaches
+// down to the end of the window: above is what stands over it, height its least height, both in px.
+// data: {height, above, lines: [{id, row, type, shape, colour, column, old, new, confidence, advised, gain, state, decided}],
 //        current, sort, up, empty, hints: {column: tooltip}}. gain: millionths of the validation loss, or null. Out: picked {seq, id} and sorted {seq, by}.
 
 const SHAPES = [
@@ -79,7 +80,7 @@ export default function ({ data, parentElement, setStateValue }) {
   box.dataset.first = String(data.lines[0]?.id);
   box.dataset.lines = data.lines.length;
   box.dataset.current = data.current;
-  box.style.height = `${data.height}px`;
+  box.style.height = `max(${data.height}px, calc(100vh - ${data.above}px))`;
   box.replaceChildren();
   if (!data.lines.length) { element("p", box, data.empty); return; }
   const table = element("table", box);

@@ -458,9 +458,16 @@ def test_the_report_opens_without_a_network_and_runs_nobody_elses_script(
         report.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_everything_to_decide_is_on_one_screen(browser: Browser, address: str, scheme: str) -> None:
-    page = opened(browser, address, "screen", color_scheme=scheme)
+@pytest.mark.parametrize(
+    ("width", "height", "scheme"), [(1280, 800, "light"), (1280, 800, "dark"), (1920, 1080, "dark")]
+)
+def test_everything_to_decide_is_on_one_screen(
+    browser: Browser, address: str, width: int, height: int, scheme: str
+) -> None:
+    page = new_page(browser, color_scheme=scheme)
+    page.set_viewport_size({"width": width, "height": height})
+    page.goto(f"{address}/?run=screen")
+    wait_map(page)
     for name in (
         ".demix-map",
         ".st-key-accept",
@@ -471,7 +478,9 @@ def test_everything_to_decide_is_on_one_screen(browser: Browser, address: str, s
         "#inspector",
     ):
         box = page.locator(name).bounding_box()
-        assert box is not None and box["y"] >= 0 and box["y"] + box["height"] <= 800, (name, box)
+        assert box is not None and box["y"] >= 0 and box["y"] + box["height"] <= height, (name, box)
+    queue = page.locator(".demix-queue").bounding_box()
+    assert queue is not None and height - queue["y"] - queue["height"] < 40, "the queue uses the window to its end"
     place, first = page.locator(".st-key-accept").bounding_box(), current(page)[1]
     page.keyboard.press("j")
     page.wait_for_selector(f'#inspector:not([data-patch="{first}"])', state="attached")
