@@ -61,7 +61,7 @@ st.logo(LOGO, size="large")
 st.html(components.style_sheet())
 try:
     if get().run is None:
-        get().arrive(st.query_params.get("run") or services.first_run())
+        get().arrive(services.wanted_run(st.query_params.get("run")))
         address.restore(get(), {name: st.query_params.get_all(name) for name in st.query_params})
     page = st.navigation({"": steps(), "Look closer": closer()} if CLOSER else steps())
     widgets.run_picker(get(), services.run_names())

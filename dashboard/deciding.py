@@ -276,6 +276,7 @@ def drop_row(state: State) -> None:
 def decide_many(state: State, verb: str, patch_ids: Sequence[int], query: str) -> None:
     """Accepts or rejects many at once, as one event; what others have decided since the screen was drawn is left."""
     event = services.together(str(state.run), verb, patch_ids, query, state.drawn, state.reviewer)
+    state.end_bulk()
     done = 0 if event is None else len(event.patch_ids)
     left = texts.LEFT_TO_OTHERS.format(n=texts.suggestions(len(patch_ids) - done)) if done < len(patch_ids) else ""
     said = f"{texts.EVENT_WORDS[event.kind]} {texts.suggestions(done)}; Z takes it back." if event else ""

@@ -115,6 +115,7 @@ class State:
     message: str = ""
     watching: bool = False
     tours: int = 0
+    bulks: int = 0
     settled: bool = False
     lock: Any = field(default_factory=threading.RLock, repr=False, compare=False)
     """Streamlit may start the next script while the last one is still ending: only one of them acts at a time."""
@@ -251,6 +252,10 @@ class State:
         """Opens the field for a 'note' or for a row to 'jump' to; '': closes it."""
         self.asking = what
         self.edits += int(bool(what))
+
+    def end_bulk(self) -> None:
+        """A bulk decision is made: its window closes, or the next press would decide what is left as well."""
+        self.bulks += 1
 
     def say(self, message: str) -> None:
         """One line about what has just been done."""

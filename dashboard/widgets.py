@@ -277,11 +277,14 @@ def draw_queue(state: State, book: Book, codes: np.ndarray, order: np.ndarray) -
 def bulk(state: State, book: Book, codes: np.ndarray, order: np.ndarray) -> None:
     """Decide the whole queue at once, counted first."""
     undecided = order[codes[order] == 0]
-    with st.popover(
-        f"Decide together: {texts.suggestions(len(undecided))}",
-        key="bulk",
-        disabled=not len(undecided),
-        width="stretch",
+    with (
+        st.container(key="bulk"),
+        st.popover(
+            f"Decide together: {texts.suggestions(len(undecided))}",
+            key=f"w_bulk_{state.bulks}",
+            disabled=not len(undecided),
+            width="stretch",
+        ),
     ):
         least = st.slider("Only with a confidence of at least", 0.0, 1.0, state.filters.least, 0.01, key="w_bulk_least")
         chosen = undecided[book.patches["confidence"].to_numpy()[undecided] >= least]

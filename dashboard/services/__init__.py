@@ -96,6 +96,7 @@ from dashboard.services.runs import (
     start,
     start_again,
     status,
+    wanted_run,
 )
 from dashboard.services.tables import (
     Preview,
@@ -242,4 +243,5 @@ __all__ = [
     "validation_rows",
     "view",
     "waiting",
+    "wanted_run",
 ]

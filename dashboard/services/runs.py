@@ -90,6 +90,13 @@ def first_run() -> str | None:
     return open_example() or (names[0] if names else None)
 
 
+def wanted_run(asked: str | None) -> str | None:
+    """The run that an address asks for; without one, what a newcomer sees. The example is put there when asked for."""
+    if asked == EXAMPLE_NAME:
+        open_example()
+    return asked or first_run()
+
+
 # ---- jobs --------------------------------------------------------------------------------------------------------
 
 

@@ -125,6 +125,7 @@ def decide_some(page: Page, run: Run) -> None:
         page.get_by_text("that DeMix recommends").click()
     page.get_by_role("button", name=f"Accept {len(wanted)} ").click()
     wait_decided(page, 1 + len(wanted))
+    page.wait_for_selector("[data-testid=stPopoverBody]", state="detached")  # a second press decides nothing more
     assert page.evaluate("JSON.stringify(window.demixMap.camera)") == camera
     assert int(page.get_attribute(".demix-map", "data-selected") or 0) == len(ids)
     page.get_by_role("button", name="Undo").click()

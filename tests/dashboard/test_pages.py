@@ -208,6 +208,13 @@ def test_the_shipped_example_is_copied_before_it_is_touched(
     assert {p: p.read_bytes() for p in shipped.rglob("*") if p.is_file()} == before
 
 
+def test_a_link_to_the_example_works_in_an_empty_workspace(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped = fake_run.make(workspace / "assets" / "run", n=200)
+    monkeypatch.setattr("dashboard.services.runs.EXAMPLE", shipped.parent)
+    assert services.wanted_run("example") == "example" and services.is_done("example")
+    assert services.wanted_run("nobody") == "nobody", "a wrong link is told, not answered with another run"
+
+
 @pytest.mark.parametrize(
     ("state", "said"), [("failed", "'y' is missing; name another target."), ("cancelled", "Cancelled")]
 )
