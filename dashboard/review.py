@@ -19,8 +19,8 @@ import pyarrow.compute as pc
 from dashboard import palette, texts
 from dashboard.state import STATES, Filters
 from demix_core.columns import to_numeric
-from demix_core.sift import uncertainty
-from demix_core.types import ColumnKind, DecisionKind, ErrorType, Schema
+from demix_core.sift import benefit, uncertainty
+from demix_core.types import Action, ColumnKind, DecisionKind, ErrorType, Schema, Task
 from demix_core.words import change_words, column_words, shown
 
 MOST_CATEGORIES = 11
@@ -28,7 +28,7 @@ DECIDED_BIT, FILTERED_BIT, TYPE_BITS = 8, 16, (32, 64, 128)
 COLOUR_BY = ("Error type", "Confidence", "Label", "Decision")
 KIND_TO_STATE = {DecisionKind.ACCEPT: "accepted", DecisionKind.EDIT: "edited", DecisionKind.REJECT: "rejected"}
 SORT_COLUMNS = {"row": "row_id", "type": "error_type", "column": "column", "confidence": "confidence", "gain": "gain"}
-SORTS = (*SORT_COLUMNS, "state", "uncertainty")
+SORTS = (*SORT_COLUMNS, "state", "uncertainty", "benefit")
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,13 @@ class Book:
     def uncertainty(self) -> np.ndarray:
         """float [P]: how much a verdict on each suggestion would tell, in bits."""
         return uncertainty(self.patches["confidence"].to_numpy(float))
+
+    @cached_property
+    def benefit(self) -> np.ndarray:
+        """float [P]: what a review does most for the model with, the largest first."""
+        relabels = (self.patches["action"] == Action.RELABEL).to_numpy(bool)
+        sure, gain = (self.patches[name].to_numpy(float) for name in ("confidence", "gain"))
+        return benefit(relabels, sure, gain, self.schema.task is Task.REGRESSION)
 
     @cached_property
     def labels(self) -> pd.Series:
@@ -202,7 +209,8 @@ def ordered(book: Book, codes: np.ndarray, positions: np.ndarray, by: str, ascen
         whole = _sorted(book, pd.Series(codes), ascending)
     else:
         if (by, ascending) not in book.orders:
-            key = pd.Series(book.uncertainty) if by == "uncertainty" else book.patches[SORT_COLUMNS[by]]
+            ours = {"uncertainty": book.uncertainty, "benefit": book.benefit}
+            key = pd.Series(ours[by]) if by in ours else book.patches[SORT_COLUMNS[by]]
             book.orders[by, ascending] = _sorted(book, key.reset_index(drop=True), ascending)
         whole = book.orders[by, ascending]
     wanted = np.zeros(len(book.patches), bool)

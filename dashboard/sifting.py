@@ -183,6 +183,7 @@ def saved_views(state: State, book: Book) -> None:
 
 ORDERS = {
     "Surest first": ("confidence", False),
+    "Most useful first": ("benefit", False),
     "Most informative first": ("uncertainty", False),
     "Largest gain first": ("gain", False),
     "By row number": ("row", True),

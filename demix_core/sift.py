@@ -57,3 +57,18 @@ def uncertainty(probability: np.ndarray) -> np.ndarray:
     p = np.clip(np.asarray(probability, np.float64), 0.0, 1.0)
     parts = [np.where(q > 0, -q * np.log2(np.where(q > 0, q, 1.0)), 0.0) for q in (p, 1.0 - p)]
     return np.asarray(parts[0] + parts[1])
+
+
+def benefit(relabels: np.ndarray, confidence: np.ndarray, gain: np.ndarray, numbers: bool) -> np.ndarray:
+    """In which order a review does most for the model when there is no time for all: float64 [P], largest first.
+
+    relabels: bool [P]; confidence: float [P] in [0, 1]; gain: float [P], what influence expects of accepting, NaN where
+    unknown; numbers: the target is a number. Classes: by gain. Numbers: wrong targets first, surest first, as they
+    weigh far more than wrong cells. Chosen on eleven development tables that no benchmark uses (ARCHITECTURE).
+
+    >>> benefit(np.array([False, True]), np.array([0.9, 0.4]), np.array([1.0, np.nan]), numbers=True).argmax()
+    1
+    """
+    if numbers:
+        return np.asarray(confidence + relabels.astype(float), np.float64)
+    return np.where(np.isfinite(gain), gain, -np.inf).astype(np.float64)

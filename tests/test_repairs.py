@@ -220,12 +220,14 @@ def test_suggestions_are_numbered_by_row_then_type_and_cover_every_flag(
     assert all(p.new != p.old and p.reason.endswith(".") for p in made.patches)
 
 
-def test_recommended_is_what_its_repairs_margin_allows() -> None:
-    known = evidence(6)
+@pytest.mark.parametrize("task", list(Task))
+def test_recommended_is_what_its_repairs_margin_allows(task: Task) -> None:
+    known = evidence(6, task)
     for patch in suggest(known, np.ones((6, 3), bool)).patches:
         repair = next(r for _, r in REPAIRS.items() if r.error_type is patch.error_type)
-        assert not patch.recommended or patch.confidence >= repair.margin
-        assert patch.recommended or patch.error_type is ErrorType.FEATURE or patch.confidence < repair.margin
+        margin = repair.margin_of_numbers if task is Task.REGRESSION else repair.margin
+        assert not patch.recommended or patch.confidence >= margin
+        assert patch.recommended or patch.error_type is ErrorType.FEATURE or patch.confidence < margin
     assert not any(
         text in (p.old, p.new) for p in suggest(known, np.ones((6, 3), bool)).patches for text, _ in p.alternatives
     )

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from demix_core.sift import Condition, uncertainty
+from demix_core.sift import Condition, benefit, uncertainty
 
 CELLS = st.sampled_from(["", "?", "1", "2.5", "-3", "1e3", "a", "b ", "nan"])
 
@@ -62,3 +62,10 @@ def test_uncertainty_is_what_a_true_verdict_teaches() -> None:
     for p in (0.1, 0.3, 0.5, 0.87):
         learnt = p * math.log2(1 / p) + (1 - p) * math.log2(1 / (1 - p))
         assert uncertainty(np.array([p]))[0] == pytest.approx(learnt)
+
+
+def test_benefit_puts_wrong_numbers_first_and_classes_by_gain() -> None:
+    relabels = np.array([False, True, True, False])
+    sure, gain = np.array([0.9, 0.3, 0.6, 0.2]), np.array([0.1, np.nan, -0.2, 0.4])
+    assert np.argsort(-benefit(relabels, sure, gain, numbers=True)).tolist() == [2, 1, 0, 3]
+    assert np.argsort(-benefit(relabels, sure, gain, numbers=False)).tolist() == [3, 0, 2, 1], "unknown gain comes last"

@@ -31,6 +31,7 @@ from demix_core.modalities.tabular import TabularEncoder
 from demix_core.planting import Parts, split_and_plant
 from demix_core.repairs.base import Evidence, suggest
 from demix_core.settings import Settings
+from demix_core.sift import benefit
 from demix_core.types import Action, ErrorType, Patch, Schema, Task
 from demix_core.work import cell_texts, evidence_of, gains_of
 
@@ -42,6 +43,7 @@ TRAININGS = 1
 
 WORKERS = 2
 REVIEWED = (100, 500)
+SUREST = ", surest first"
 NOTHING, CLEAN, OURS, PAPER = "nothing", "oracle: clean cells", "DeMix, recommended", "the paper's repairs, our flags"
 ORACLE = "oracle: clean cells, true weights"
 CLEANLAB, DROPPED = "cleanlab: wrong labels repaired", "all flagged rows dropped"
@@ -51,7 +53,7 @@ CLOSE = 0.5
 
 
 def reviewed(n: int) -> str:
-    """The name of the arm in which a reviewer looked at the n surest suggestions and accepted the right ones."""
+    """The name of the arm in which a reviewer looked at the n most useful suggestions and accepted the right ones."""
     return f"DeMix, {n} reviewed"
 
 
@@ -158,12 +160,21 @@ def arms(scene: Scene, seed: int) -> Iterator[Arm]:
     yield Arm(CLEAN, scene.clean)
     yield Arm(ORACLE, scene.clean, np.where(scene.spurious, 2.0, 1.0))
     yield patched(OURS, scene, [p for p in scene.patches if p.recommended])
-    order = sorted(scene.patches, key=lambda p: -p.confidence)
-    for n in REVIEWED:
-        yield patched(reviewed(n), scene, [p for p in order[:n] if scene.right(p)])
+    for how, order in _orders(scene).items():
+        for n in REVIEWED:
+            yield patched(f"{reviewed(n)}{how}", scene, [p for p in order[:n] if scene.right(p)])
     yield _of_the_paper(scene)
     yield Arm(DROPPED, scene.dirty.iloc[np.flatnonzero(~scene.flags.any(1))])
     yield _cleanlab(scene, seed)
+
+
+def _orders(scene: Scene) -> dict[str, list[Patch]]:
+    """In which a person reviews: the most useful first, as the queue offers it, and the surest first."""
+    patches = list(scene.patches)
+    relabels = np.array([p.action is Action.RELABEL for p in patches], bool)
+    sure, gain = np.array([p.confidence for p in patches]), _gains(scene, patches)
+    useful = np.argsort(-benefit(relabels, sure, gain, scene.schema.task is Task.REGRESSION), kind="stable")
+    return {"": [patches[i] for i in useful], SUREST: [patches[i] for i in np.argsort(-sure, kind="stable")]}
 
 
 def patched(name: str, scene: Scene, patches: Sequence[Patch]) -> Arm:
@@ -256,9 +267,14 @@ def _imputed(scene: Scene) -> tuple[list[float], list[float], list[bool], list[b
 
 def _expected(scene: Scene, patches: Sequence[Patch]) -> float:
     """The fall of the validation loss that influence expects."""
+    return float(_gains(scene, patches).sum()) if patches else np.nan
+
+
+def _gains(scene: Scene, patches: Sequence[Patch]) -> np.ndarray:
+    """float64 [P], of each patch by itself."""
     case = scene.case
     head = head_of(case.fitted.network, case.train, case.validation, case.schema.task)
-    return float(gains_of(head, scene.encoder, scene.dirty, patches).sum()) if patches else np.nan
+    return gains_of(head, scene.encoder, scene.dirty, patches)
 
 
 # ---- the figures -------------------------------------------------------------------------------------------------
@@ -328,11 +344,11 @@ def _significance(per_table: pd.DataFrame) -> list[dict[str, Any]]:
     pools += [(name, lambda f, name=name: dict(_conditions(f))[name]) for name, _ in _conditions(per_table)]  # type: ignore[misc]
     for pool, choose in pools:
         part = choose(per_table)
-        for other in ALTERNATIVES:
-            gap = (part[OURS] - part[other]).to_numpy()
+        for arm, other in [(OURS, other) for other in ALTERNATIVES] + [(reviewed(REVIEWED[-1]), DROPPED)]:
+            gap = (part[arm] - part[other]).to_numpy()
             p = float(wilcoxon(gap).pvalue) if np.any(gap) else 1.0
             lines.append({
-                "over": pool, "against": other, "mean difference %": round(100 * float(gap.mean()), 2),
+                "over": pool, "of": arm, "against": other, "mean difference %": round(100 * float(gap.mean()), 2),
                 "pairs": len(gap), "won": int((gap > 0).sum()), "p": round(p, 5),
             })  # fmt: skip
     return lines

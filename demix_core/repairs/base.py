@@ -7,7 +7,7 @@ To add a repair, write one file in this folder:
         error_type = ErrorType.LABEL
         action = Action.RELABEL
 
-        margin = 0.7
+        margin, margin_of_numbers = 0.7, 0.5
 
         @staticmethod
         def propose(evidence: Evidence, rows: np.ndarray) -> Iterator[list[Proposal] | Declined]: ...
@@ -17,6 +17,7 @@ A proposer never changes data; apply.py alone does. Dropping a row needs no prop
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -126,12 +127,20 @@ class Declined:
     reason: str
 
 
+NEVER = math.inf
+"""A margin that nothing reaches: always for a person to decide."""
+
+
 class Proposer(Protocol):
-    """One way to repair one type of error. margin: confidence from which accepting unseen is recommended."""
+    """One way to repair one type of error.
+
+    margin: confidence from which accepting unseen is recommended; margin_of_numbers: the same where the target is one.
+    """
 
     error_type: ErrorType
     action: Action
     margin: float
+    margin_of_numbers: float
 
     @staticmethod
     def propose(evidence: Evidence, rows: np.ndarray) -> Iterator[list[Proposal] | Declined]:
@@ -158,6 +167,8 @@ def suggest(evidence: Evidence, flags: np.ndarray) -> Suggestions:
     left alone.
     """
     proposers = {repair.error_type: repair for _, repair in REPAIRS.items()}
+    numbers = evidence.schema.task is Task.REGRESSION
+    margins = {kind: r.margin_of_numbers if numbers else r.margin for kind, r in proposers.items()}
     found: dict[tuple[int, int], list[Proposal] | Declined] = {}
     for k, kind in enumerate(ErrorType):
         rows = np.flatnonzero(flags[:, k])
@@ -175,7 +186,7 @@ def suggest(evidence: Evidence, flags: np.ndarray) -> Suggestions:
             action = Action.SWAP if p.partner else proposers[kind].action
             patch = Patch(
                 len(patches), row_id, kind, action, p.column, p.old, p.new, sure, p.reason,
-                recommended=p.unseen and sure >= proposers[kind].margin, alternatives=p.alternatives, pattern=p.pattern,
+                recommended=p.unseen and sure >= margins[kind], alternatives=p.alternatives, pattern=p.pattern,
                 partner=p.partner,
             )  # fmt: skip
             patches.append(patch)

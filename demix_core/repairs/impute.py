@@ -75,7 +75,7 @@ class Impute:
     error_type = ErrorType.FEATURE
     action = Action.IMPUTE
 
-    margin = 0.9
+    margin, margin_of_numbers = 0.9, 0.9
 
     @staticmethod
     def propose(evidence: Evidence, rows: np.ndarray) -> Iterator[list[Proposal] | Declined]:

@@ -27,7 +27,7 @@ class Relabel:
     error_type = ErrorType.LABEL
     action = Action.RELABEL
 
-    margin = 0.6
+    margin, margin_of_numbers = 0.6, 0.2
 
     @staticmethod
     def propose(evidence: Evidence, rows: np.ndarray) -> Iterator[list[Proposal] | Declined]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from demix_core.repairs.base import REPAIRS, Declined, Evidence, Proposal, Rule
+from demix_core.repairs.base import NEVER, REPAIRS, Declined, Evidence, Proposal, Rule
 from demix_core.signals.shortcuts import RuleGroup
 from demix_core.types import Action, ErrorType
 
@@ -23,13 +23,13 @@ class Reweight:
     """More weight for a row against a shortcut, which the reason names: 1 + STRENGTH · P(SC) · (1 − P(LE)).
 
     A wrong label goes against every shortcut too, and more weight would amplify it (Liu et al. 2021 on JTT): hence the
-    second factor.
+    second factor. Where the target is a number, weights cost more than they bring, so none is recommended.
     """
 
     error_type = ErrorType.SPURIOUS
     action = Action.REWEIGHT
 
-    margin = 0.0
+    margin, margin_of_numbers = 0.0, NEVER
 
     @staticmethod
     def propose(evidence: Evidence, rows: np.ndarray) -> Iterator[list[Proposal] | Declined]:
