@@ -135,6 +135,23 @@ def decide_some(page: Page, run: Run) -> None:
     states = run.decisions().replay()
     assert set(states) == {first[1], *(int(i) for i in wanted["patch_id"])}
     assert {s.kind for s in states.values()} == {DecisionKind.ACCEPT}
+    take_one_back(page, run)
+
+
+def take_one_back(page: Page, run: Run) -> None:
+    """One suggestion of a bulk is rejected after all; the rest of the bulk stands."""
+    before, patches = run.decisions().replay(), run.patches()
+    rows = patches.groupby("row_id")["patch_id"].agg(list)
+    row, patch = next((int(row), int(ids[0])) for row, ids in rows.items() if set(ids) <= set(before))
+    page.keyboard.type(f"g{row}", delay=20)
+    page.keyboard.press("Enter")
+    page.wait_for_selector(f'#inspector[data-patch="{patch}"]', state="attached")
+    page.wait_for_selector("[role=dialog]", state="detached")
+    page.keyboard.press("x")
+    page.get_by_text(f"Rejected: row {row}.").first.wait_for(state="attached")
+    after = run.decisions().replay()
+    assert after[patch].kind is DecisionKind.REJECT
+    assert {i: s for i, s in after.items() if i != patch} == {i: s for i, s in before.items() if i != patch}
 
 
 def check_export(page: Page, run: Run, table: Path, tmp_path: Path) -> None:
@@ -146,7 +163,7 @@ def check_export(page: Page, run: Run, table: Path, tmp_path: Path) -> None:
     export(run, same)
     assert cleaned == same.read_bytes()
     before, after = (list(csv.reader(text.decode().splitlines())) for text in (table.read_bytes(), cleaned))
-    head, states = before[0], run.decisions().replay()
+    head, states = before[0], {i: s for i, s in run.decisions().replay().items() if s.kind is DecisionKind.ACCEPT}
     changed = {(i - 1, head[j]) for i, line in enumerate(after) for j, cell in enumerate(line) if cell != before[i][j]}
     taken = run.patches().set_index("patch_id").loc[list(states)]
     cells = taken[taken["action"].isin(["relabel", "impute"])]
