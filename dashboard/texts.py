@@ -183,8 +183,9 @@ ORDER_HELP = (
     "Gain: what is expected to help the model most."
 )
 LINK_SELECTION_GONE = "The rows that this link had selected are not kept any more; the rest is as it was."
-CHECK_WORDS = "What your decisions do to the model: the same training, before and after, on rows it did not "
-"learn from."
+CHECK_WORDS = (
+    "What your decisions do to the model: the same training, before and after, on rows that it did not learn from."
+)
 NOTHING_TO_CHECK = (
     "Accept some suggestions first; then the model is trained with and without them, and you see the difference."
 )
@@ -280,8 +281,7 @@ QUEUE_DONE = (
 NOTHING_DECIDED = (
     "Nothing is accepted yet, so the exported file would be identical to your input. Accept suggestions in the review."
 )
-NO_WEBGL = "This browser offers no WebGL2, so the map is a smaller picture: {shown} of {all} rows, all "
-"suspects first."
+NO_WEBGL = "This browser offers no WebGL2, so the map is a smaller picture: {shown} of {all} rows, all suspects first."
 TYPES_HEAD = 'How likely each kind of error is <span class="dx-muted">(line: threshold)</span>'
 MAP_HELP = "Ways to lay rows of similar effect near each other; one with dots is drawn when you choose it."
 MAP_LABEL = (
