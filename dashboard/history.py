@@ -45,7 +45,7 @@ def matching(book: Book, events: Sequence[Event], wanted: Wanted) -> list[Event]
 
 def choose(events: Sequence[Event]) -> Wanted:
     """The filters above the lines."""
-    by, what, kind, row = st.columns([1.3, 2.6, 2, 1], gap="small", vertical_alignment="bottom")
+    by, what, kind, row = st.columns([1.1, 3.3, 2.1, 0.8], gap="small", vertical_alignment="bottom")
     reviewers = by.multiselect("Who", sorted({e.reviewer for e in events}), placeholder="anybody", key="h_who")
     kinds = what.pills(
         "What", list(DecisionKind), selection_mode="multi", key="h_kinds", format_func=lambda k: texts.EVENT_WORDS[k]
