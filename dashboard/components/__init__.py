@@ -96,7 +96,7 @@ def scatter(colours: bytes, height: int) -> None:
 
 def queue(data: dict[str, Any]) -> None:
     """One page of the queue. Its news stand in st.session_state["queue"]: picked, sorted."""
-    _queue(key="queue", data=data, height=data["height"], on_picked_change=_nothing, on_sorted_change=_nothing)
+    _queue(key="queue", data=data, height="content", on_picked_change=_nothing, on_sorted_change=_nothing)
 
 
 def address(query: str) -> None:

@@ -497,7 +497,7 @@ def test_everything_to_decide_is_on_one_screen(
     ):
         box = page.locator(name).bounding_box()
         assert box is not None and box["y"] >= 0 and box["y"] + box["height"] <= height, (name, box)
-    queue = page.locator(".demix-queue").bounding_box()
+    queue = page.locator(".st-key-queue").bounding_box()
     assert queue is not None and height - queue["y"] - queue["height"] < 40, "the queue uses the window to its end"
     place, first = page.locator(".st-key-accept").bounding_box(), current(page)[1]
     page.keyboard.press("j")
