@@ -19,6 +19,7 @@ from demix_core.benchmark.repair import (
     OURS,
     PAPER,
     REVIEWED,
+    SUREST,
     Scene,
     arms,
     make_scene,
@@ -92,7 +93,8 @@ def test_clean_rows_are_the_dirty_ones_without_the_planted_errors(scene: Scene) 
 
 def test_arms_do_what_they_say(scene: Scene) -> None:
     made = {arm.name: arm for arm in arms(scene, 0)}
-    assert set(made) == {NOTHING, CLEAN, ORACLE, OURS, PAPER, DROPPED, CLEANLAB, *map(reviewed, REVIEWED)}
+    asked = [f"{reviewed(n)}{how}" for n in REVIEWED for how in ("", SUREST)]
+    assert set(made) == {NOTHING, CLEAN, ORACLE, OURS, PAPER, DROPPED, CLEANLAB, *asked}
     n, flags, target = len(scene.dirty), scene.flags, scene.schema.target
     assert made[NOTHING].frame.equals(scene.dirty) and made[CLEAN].frame.equals(scene.clean)
     assert len(made[DROPPED].frame) == n - flags.any(1).sum()
@@ -106,8 +108,8 @@ def test_arms_do_what_they_say(scene: Scene) -> None:
     assert set(np.flatnonzero(differs)) <= touched
     weights = made[OURS].weights
     assert weights is None or set(np.flatnonzero(weights != 1)) <= touched
-    for count in REVIEWED:
-        frame = made[reviewed(count)].frame
+    for name in asked:
+        frame = made[name].frame
         changed = (frame != scene.dirty).to_numpy()
         if scene.schema.classes:
             labels = frame.columns.get_loc(target)
