@@ -527,9 +527,12 @@ def test_a_sample_is_reviewed_by_key_and_sharpens_the_threshold(
     assert [int(of_patch[e.patch_ids[0]]) for e in run.decisions().events()] == drawn["rows"][:6]
     page.get_by_role("link", name="Thresholds").click()
     page.wait_for_selector('#evidence[data-sampled="6"]:not([data-low="0.0000"])', state="attached")
-    page.locator("[data-testid=stSlider] input[type=range]").focus()
-    for _ in range(8):  # beyond the least confidence of all
+    for _ in range(30):  # beyond the least confidence of all; a press may meet a slider that is being drawn anew
+        page.locator("[data-testid=stSlider] input[type=range]").focus()
         page.keyboard.press("ArrowRight")
+        page.wait_for_timeout(200)
+        if page.get_attribute("#evidence", "data-rows") != str(len(labels)):
+            break
     page.wait_for_selector(f'#evidence:not([data-rows="{len(labels)}"])', state="attached")
     at = json.loads((run / "thresholds.json").read_text())["label_error"]
     left = int((labels["confidence"] >= at).sum())
