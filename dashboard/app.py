@@ -73,5 +73,7 @@ try:
         components.address(deciding.whereabouts(get()))
         components.keys("", get().key_nonce, get().key_seq, False, texts.SHEET)
     page.run()
+    if services.is_done(get().run):
+        services.load_ahead()
 except DemixError as error:
     st.error(str(error), icon=":material/error:")

@@ -343,6 +343,22 @@ SAMPLE_HELP = (
     "Rows drawn at random within bands of the probability, most of them from the threshold on. Only rows that were "
     "drawn speak for the others; what you chose yourself, and what was decided together, does not."
 )
+PLANTED_NONE = (
+    "How many errors a threshold misses, reviewed rows can't tell. Errors planted into three copies of the table can: "
+    "they are known. It takes three trainings and looks at 20,000 rows at most each time."
+)
+PLANTED_HELP = (
+    "Errors of many kinds are planted into copies of the table, and looked for as this run looked for its own. They "
+    "are of our making: a measure of how well errors are found in this table, no count of the errors that are in it."
+)
+PLANTED_COUNT_HELP = "Rows with a planted error of this type, in {copies} copies together."
+PLANTED_FOUND_HELP = (
+    "The share of the planted errors at or above the threshold; in brackets the single copies, from worst to best."
+)
+PLANTED_RIGHT_HELP = (
+    "The share of the flagged rows in the copies that a planted error is in: at least, every other flag counted as "
+    "wrong; at most, rows left out that this run suspects itself. It falls where errors are rarer than planted."
+)
 QUEUE_EMPTY_SAMPLE = "The sample is reviewed: the page Thresholds shows what it says. Esc brings the whole queue back."
 EVIDENCE_UNKNOWN = "How many of these are right is unknown: no sampled row among them is reviewed yet (see Thresholds)."
 EVIDENCE_BULK = "Estimated precision {share} from {n} sampled rows."

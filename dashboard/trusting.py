@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
 import streamlit as st
@@ -10,7 +11,7 @@ from dashboard import charts, deciding, services, texts, widgets
 from dashboard.services import Look
 from dashboard.state import ALL_TYPES, State
 from demix_core.trust.evidence import OPEN, RIGHT, WRONG
-from demix_core.trust.words import how, interval
+from demix_core.trust.words import between, how, interval, shares
 from demix_core.types import ErrorType
 
 SAMPLE = 30
@@ -81,14 +82,10 @@ def figures(found: Look) -> None:
         ("Right rows kept", interval(e.kept), texts.KEPT_HELP),
         ("Share of the table, at least", interval(e.found), texts.FOUND_HELP),
     )
-    body = "".join(
-        f'<tr title="{escape(about)}"><th>{escape(name)}{" (?)" if about else ""}</th><td class="n">{value}</td></tr>'
-        for name, value, about in lines
-    )
     st.html(
         f'<div id="evidence" data-type="{e.error_type.value}" data-rows="{e.flagged}" data-reviewed="{e.reviewed}" '
         f'data-sampled="{e.sampled}" data-low="{e.precision.low:.4f}" data-high="{e.precision.high:.4f}">'
-        f'{band(found)}<table class="dx" style="table-layout:auto;margin-top:8px">{body}</table></div>'
+        f'{band(found)}<table class="dx" style="table-layout:auto;margin-top:8px">{_figure_rows(lines)}</table></div>'
     )
     st.markdown(how(e))
     st.caption(texts.RECALL_UNKNOWN.format(at=found.diagnosed))
@@ -103,6 +100,46 @@ def band(found: Look) -> str:
     return (
         f'<div class="dx-probs" style="grid-template-columns:1fr"><div class="t" role="img" '
         f'aria-label="Precision {escape(interval(share))}"><i style="{shade}"></i>{tick}</div></div>'
+    )
+
+
+def planted(run: str, found: Look) -> None:
+    """What this threshold finds of errors planted into copies of the table, and the way to plant them."""
+    st.subheader("Planted errors", anchor=False, help=texts.PLANTED_HELP)
+    status = services.rehearsing(run)
+    if status is not None and status.state.active:
+        widgets.watch_job("rehearsing", run, services.rehearsing, services.stop_rehearsing)
+        return
+    e = found.evidence
+    known = services.planted(run, e.error_type, e.threshold)
+    if known is None:
+        st.caption(texts.PLANTED_NONE)
+    else:
+        _planted_figures(known)
+    if status is not None and status.state is services.JobState.FAILED:
+        st.error(status.error or texts.JOB_FAILED, icon=":material/error:")
+    if known is None:
+        st.button("Plant errors into copies of the table", key="rehearse", icon=":material/science:", width="stretch",
+                  on_click=services.rehearse, args=(run,))  # fmt: skip
+
+
+def _planted_figures(known: services.Rehearsed) -> None:
+    lines = (
+        ("Planted", texts.number(known.planted), texts.PLANTED_COUNT_HELP.format(copies=known.copies)),
+        ("Found from here on", shares(known.found, known.found_range), texts.PLANTED_FOUND_HELP),
+        ("Right among the flags", between(*known.right), texts.PLANTED_RIGHT_HELP),
+    )
+    st.html(
+        f'<div id="planted" data-planted="{known.planted}" data-found="{known.found:.4f}">'
+        f'<table class="dx" style="table-layout:auto">{_figure_rows(lines)}</table></div>'
+    )
+
+
+def _figure_rows(lines: Sequence[tuple[str, str, str]]) -> str:
+    """Name, figure and what it means, as table rows."""
+    return "".join(
+        f'<tr title="{escape(about)}"><th>{escape(name)}{" (?)" if about else ""}</th><td class="n">{value}</td></tr>'
+        for name, value, about in lines
     )
 
 

@@ -412,6 +412,23 @@ def thresholds(
     reports.thresholds(look(run, kinds, at), rows, as_json)
 
 
+@app.command()
+def rehearse(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Everything as JSON on stdout.")] = False,
+) -> None:
+    """Plant known errors into copies of the table and say how many of them the thresholds find."""
+    from demix_core.rehearsal import rehearse as plant
+    from demix_core.trust.limits import in_force
+    from demix_core.trust.planted import assess
+
+    run = Run.open(folder)
+    with reports.progress_bar() as progress:
+        found = plant(run, progress)
+    diagnosis = run.diagnosis()
+    reports.rehearsed([assess(found, diagnosis, kind, at) for kind, at in in_force(run).items()], as_json)
+
+
 @app.command("train-dec")
 def train_dec(
     out: Annotated[Path, typer.Option("--out", "-o", help="The checkpoint (safetensors); its card goes beside it.")],

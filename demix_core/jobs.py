@@ -79,6 +79,15 @@ def start_drift(run: Run, batch: Path | None = None) -> None:
     _launch(run.drift, ["drift", str(run.path.resolve()), *([str(batch.resolve())] if batch is not None else [])])
 
 
+def start_rehearsal(run: Run) -> None:
+    """Start `demix_core rehearse` on this run in a session of its own; its state lies in run.rehearsal.
+
+    RunError: one is at work already. StorageError: the folder can't be written.
+    """
+    _make_ready(run.rehearsal)
+    _launch(run.rehearsal, ["rehearse", str(run.path.resolve())])
+
+
 def _make_ready(place: Run) -> None:
     """The folder is there, nobody is at it, and no old wish to stop is left."""
     with storing(place.path):

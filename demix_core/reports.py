@@ -17,7 +17,7 @@ from rich.table import Table
 
 from demix_core.evidence import CROWD
 from demix_core.store import Run
-from demix_core.trust.words import how, interval
+from demix_core.trust.words import between, how, interval, shares
 from demix_core.types import ErrorType, Progress
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from demix_core.planting import Planted
     from demix_core.summary import Score
     from demix_core.trust.evidence import Look
+    from demix_core.trust.planted import Rehearsed
 
 TYPE_WORDS = {ErrorType.LABEL: "label error", ErrorType.FEATURE: "feature error", ErrorType.SPURIOUS: "spurious"}
 
@@ -195,6 +196,20 @@ def thresholds(looks: Sequence[Look], drawn: Sequence[int], json_wanted: bool) -
     if drawn:
         say(f"Review these {len(drawn):,} rows, in this order, and look again:")
         Console(soft_wrap=True, highlight=False).print(" ".join(map(str, drawn)))
+
+
+def rehearsed(found: Sequence[Rehearsed], json_wanted: bool) -> None:
+    """What the thresholds find of planted errors."""
+    if json_wanted:
+        as_json({"types": [f.to_dict() for f in found]})
+        return
+    lines = [
+        [TYPE_WORDS[f.error_type], f"{f.threshold:.3f}", f.planted, shares(f.found, f.found_range), between(*f.right)]
+        for f in found
+    ]
+    heads = ["error type", "threshold", "planted", "found (single copies)", "right among the flags, between"]
+    table(f"Errors planted into {found[0].copies} copies of the table", heads, lines)
+    say("Planted errors are not the table's own: a measure of what is found here, no count of what is wrong here.")
 
 
 def evaluation(found: dict[str, Any], json_wanted: bool) -> None:

@@ -10,7 +10,7 @@ split.parquet      row_id, part (train | validation)
 validation.parquet validation_id (first column), raw cells, __target_id: the M rows influence is measured on
 model.safetensors · losses.npy · fit.json · signals/ · detection/ · factors.safetensors · embedding.npy · typical.npy
 halfway.npz · signals/reference.npz · detection/standing.npz · repairs.npz: what rows to come are read against
-blame/             state and results of `blame`
+blame/ · rehearsal/   state and results of `blame`, of `rehearse`
 patches.parquet · diagnosis.parquet · map_umap.parquet · map_tsne.parquet · summary.json · decisions.sqlite · export/
 samples.json · thresholds.json   rows drawn for review; thresholds that a person moved
 check/ · drift/    state and result of `evaluate`, of `drift`          second_reviews/   who judges which patches again
@@ -235,6 +235,11 @@ class Run:
     def drift(self) -> Run:
         """Where `drift` keeps its state and its result, drift.json."""
         return Run(self / "drift")
+
+    @property
+    def rehearsal(self) -> Run:
+        """Where `rehearse` keeps its state, and what it found with each detection."""
+        return Run(self / "rehearsal")
 
     def evaluation(self, changes: str, seeds: int) -> Path:
         """The file of one evaluation. changes: hash of what the decisions change (repairs.apply.Changes.key)."""

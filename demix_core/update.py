@@ -17,9 +17,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from demix_core.classifiers.detect import Case, Standing
+from demix_core.classifiers.detect import Case
 from demix_core.classifiers.placed import Known, Placed, place
-from demix_core.classifiers.usual import Usual
 from demix_core.columns import labels, to_numeric
 from demix_core.errors import InputError, RunError
 from demix_core.influence.head import Head
@@ -228,8 +227,7 @@ class Update:
     @cached_property
     def placed(self) -> Placed:
         """Error types of the rows."""
-        standing = load_record(self.run / "detection" / STANDING, Standing, (Usual,))
-        known = Known(standing, self.work.signals, self.work.detection.factors, self.rows.where)
+        known = Known(self.work.standing, self.work.signals, self.work.detection.factors, self.rows.where)
         return place(self.case, known, self.settings)
 
     @cached_property

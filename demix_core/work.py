@@ -15,9 +15,10 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from demix_core.classifiers.detect import Case, Detection, detect, within
+from demix_core.classifiers.detect import Case, Detection, Standing, detect, within
 from demix_core.classifiers.planted import calibrate
 from demix_core.classifiers.thresholds import Estimate, Trust
+from demix_core.classifiers.usual import Usual
 from demix_core.columns import to_text
 from demix_core.influence.head import Head, head_of
 from demix_core.influence.vectors import load_factors, save_factors
@@ -25,7 +26,7 @@ from demix_core.modalities.base import load as load_dataset
 from demix_core.modalities.tabular import TabularEncoder
 from demix_core.models.training import fit, load_weights, save_halfway, save_weights
 from demix_core.projection import described, fitting_rows, project
-from demix_core.records import save_record
+from demix_core.records import load_record, save_record
 from demix_core.repairs.base import LEARNED_PARTS, Evidence, Learned, Suggestions, suggest
 from demix_core.repairs.impute import learn as learn_cells
 from demix_core.repairs.impute import suspect_cells
@@ -197,6 +198,11 @@ class Work:
             trust=estimates,
             **arrays,
         )
+
+    @property
+    def standing(self) -> Standing:
+        """What rows to come are ranked against, and how far probabilities were moved."""
+        return load_record(self.run / "detection" / STANDING, Standing, (Usual,))
 
     def detect(self, progress: Progress, should_stop: ShouldStop) -> Outputs:
         """Influence and error types of every training row."""

@@ -73,7 +73,7 @@ def test_own_errors_are_not_taught_as_clean() -> None:
     """Two kinds of rows: nothing is planted into the odd ones, but the shipped classifier calls them wrong."""
     odd = np.arange(400) % 2 == 0
     x = np.stack([odd, np.zeros(400)], 1).astype(np.float32)
-    copy = planted._Copy(x, np.zeros((400, 3), bool), np.arange(400))
+    copy = planted.PlantedCopy(x, np.zeros((400, 3)), np.zeros((400, 3), bool), np.arange(400))
     shipped = np.where(odd, 0.9, 0.05)[:, None].repeat(3, 1)
     learnt = planted._learn([copy], x, shipped, SETTINGS)
     np.testing.assert_allclose(learnt[odd], 0.9, atol=0.03)

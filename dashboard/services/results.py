@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
+import threading
 import zlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -24,6 +27,11 @@ if TYPE_CHECKING:
     from demix_core.explain import Explainer, Explanation, Training
 else:
     Explainer = Explanation = Training = Any
+
+EXPLAINING = "demix_core.explain"
+
+SHORT_TURNS = 2e-4
+"""Seconds that a thread may keep the interpreter while another waits (usual: 5e-3)."""
 
 REVIEWER = "dashboard"
 """Who decides where nobody is named."""
@@ -183,11 +191,26 @@ def explainer(name: str) -> Explainer:
     return _explainer(str(run_path(name).resolve()), book(name).version)
 
 
-@st.cache_resource(max_entries=2, show_spinner="Loading the model")
+@st.cache_resource(max_entries=2, show_spinner="Loading the model", show_time=True)
 def _explainer(folder: str, version: int) -> Explainer:
     from demix_core.explain import Explainer  # brings torch: only when a person asks why
 
     return Explainer(Run(folder))
+
+
+def load_ahead() -> None:
+    """Loads what explains a row (torch: seconds) in the background, once, while a person looks at the first screen."""
+    if EXPLAINING not in sys.modules and not any(t.name == EXPLAINING for t in threading.enumerate()):
+        threading.Thread(target=_load_aside, name=EXPLAINING, daemon=True).start()
+
+
+def _load_aside() -> None:
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(SHORT_TURNS)  # so that the scripts of people who click meanwhile need not wait for a turn
+    try:
+        importlib.import_module(EXPLAINING)
+    finally:
+        sys.setswitchinterval(usual)
 
 
 def distribution(name: str, column: str) -> Distribution:

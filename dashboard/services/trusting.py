@@ -7,14 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import streamlit as st
 
 from dashboard.services.results import book, log
 from dashboard.services.runs import run_path, start_again
+from demix_core import jobs
 from demix_core.settings import Settings
-from demix_core.store import Run
+from demix_core.store import Run, Status
 from demix_core.trust import draws, evidence, limits
+from demix_core.trust import planted as planting
 from demix_core.trust.evidence import Look, Share, Suspects
+from demix_core.trust.planted import Rehearsed
 from demix_core.types import ErrorType, Event
 
 
@@ -87,6 +91,34 @@ def evidenced(name: str, positions: Sequence[int]) -> tuple[Share, int]:
         if len(rows):
             questions.append((found, np.isin(found.pool.row_ids, rows)))
     return evidence.left(questions), evidence.sampled_rows(questions)[0]
+
+
+def planted(name: str, kind: ErrorType, at: float) -> Rehearsed | None:
+    """What a threshold finds of planted errors; None before any were planted."""
+    run = Run(run_path(name))
+    path = planting.result(run)
+    found = _planted(str(path), path.stat().st_mtime_ns) if path.is_file() else None
+    return None if found is None else planting.assess(found, book(name).diagnosis, kind, at)
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)
+def _planted(path: str, stamp: int) -> pd.DataFrame:
+    return pd.read_parquet(path)
+
+
+def rehearse(name: str) -> None:
+    """Starts the job that plants errors into copies of the table."""
+    jobs.start_rehearsal(Run(run_path(name)))
+
+
+def rehearsing(name: str) -> Status | None:
+    """How it is doing, a dead worker noticed; None before the first."""
+    return jobs.state(Run(run_path(name)).rehearsal)
+
+
+def stop_rehearsing(name: str) -> None:
+    """Stops it; an earlier result stays."""
+    jobs.cancel(Run(run_path(name)).rehearsal)
 
 
 def suggest_from(name: str, kind: ErrorType, threshold: float) -> None:

@@ -24,3 +24,4 @@ with left:
 with right:
     trusting.figures(found)
     trusting.next_sample(state, run, found)
+    trusting.planted(run, found)

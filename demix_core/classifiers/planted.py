@@ -16,7 +16,7 @@ import pandas as pd
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 from demix_core.classifiers.cell_features import cell_features
-from demix_core.classifiers.detect import Case, Detection, classify, dec_of, limits, row_features
+from demix_core.classifiers.detect import Case, Detection, classify, dec_of, limits, row_features, within
 from demix_core.classifiers.environment import make_environment
 from demix_core.classifiers.network import Dec
 from demix_core.classifiers.thresholds import shift_to_share
@@ -48,10 +48,13 @@ LEAST = 1e-4
 
 
 @dataclass(frozen=True)
-class _Copy:
-    """A copy with planted errors. x: float32 [n, F]; planted: bool [n, 3]; kept: int64 [n], rows of the table."""
+class PlantedCopy:
+    """A copy with planted errors. x: float32 [n, F]; p: float32 [n, 3], the shipped classifier's probabilities;
+    planted: bool [n, 3]; kept: int64 [n], positions in the table.
+    """
 
     x: np.ndarray
+    p: np.ndarray
     planted: np.ndarray
     kept: np.ndarray
 
@@ -77,12 +80,7 @@ def calibrate(
     validation: the validation rows that case.validation encodes. Cancelled when should_stop says so.
     """
     dec = dec_of(settings)
-    copies = []
-    for k in range(COPIES):
-        if should_stop():
-            raise Cancelled("Stopped while learning from planted errors.")
-        progress(k / (COPIES + 1), f"Planting errors into a copy and finding them, {k + 1} of {COPIES}")
-        copies.append(_copy(dec, case, validation, settings, k))
+    copies = plant_copies(case, validation, settings, within(progress, 0.0, COPIES / (COPIES + 1)), should_stop)
     progress(COPIES / (COPIES + 1), "Learning from planted errors")
     here = _learn(copies, _inputs_of(dec, case, found, settings), found.probabilities, settings)
     p = blend(found.probabilities, here)
@@ -90,6 +88,31 @@ def calibrate(
         p = shift_to_share(p, settings.diagnose.expected_error_share).astype(np.float32)
     thresholds, told = limits(p, dec)
     return replace(found, probabilities=p, thresholds=thresholds, trust=told)
+
+
+def plant_copies(
+    case: Case,
+    validation: pd.DataFrame,
+    settings: Settings,
+    progress: Progress = no_progress,
+    should_stop: ShouldStop = never_stop,
+) -> list[PlantedCopy]:
+    """COPIES copies of the table with planted errors, looked at as the table itself is. Cancelled: asked to stop."""
+    dec, copies = dec_of(settings), []
+    for k in range(COPIES):
+        if should_stop():
+            raise Cancelled("Stopped while looking for planted errors.")
+        progress(k / COPIES, f"Planting errors into a copy and finding them, {k + 1} of {COPIES}")
+        copies.append(_copy(dec, case, validation, settings, k))
+    return copies
+
+
+def by_the_others(copies: list[PlantedCopy], table: np.ndarray, settings: Settings) -> list[np.ndarray]:
+    """float32 [n, 3] per copy: what a classifier that has learnt from the other copies says of it.
+
+    table: float [N, 3], the probabilities of the table's own rows.
+    """
+    return [blend(copy.p, _learn([c for c in copies if c is not copy], copy.x, table, settings)) for copy in copies]
 
 
 def blend(shipped: np.ndarray, here: np.ndarray) -> np.ndarray:
@@ -103,7 +126,7 @@ def _log_odds(p: np.ndarray) -> np.ndarray:
     return np.asarray(np.log(p / (1 - p)))
 
 
-def _copy(dec: Dec, case: Case, validation: pd.DataFrame, settings: Settings, number: int) -> _Copy:
+def _copy(dec: Dec, case: Case, validation: pd.DataFrame, settings: Settings, number: int) -> PlantedCopy:
     """One copy, with everything done to it that is done to the table itself."""
     rng = np.random.default_rng([settings.seed, number])
     seed = int(rng.integers(2**31))
@@ -119,7 +142,7 @@ def _copy(dec: Dec, case: Case, validation: pd.DataFrame, settings: Settings, nu
     cells = cell_features(case.schema, copy.signals)
     _, p, wrong = classify(dec, dec.pick(features), cells, environment, copy.train)
     planted = dirty.truth[[kind.value for kind in ErrorType]].to_numpy(bool)
-    return _Copy(_inputs(features.values, p, wrong), planted, sample[dirty.kept])
+    return PlantedCopy(_inputs(features.values, p, wrong), p, planted, sample[dirty.kept])
 
 
 def _of_known_classes(held: Corrupted, train: Corrupted, schema: Schema) -> pd.DataFrame:
@@ -145,7 +168,7 @@ def _inputs(features: np.ndarray, p: np.ndarray, wrong: np.ndarray) -> np.ndarra
     return np.concatenate([features, _log_odds(p), _log_odds(worst)], 1).astype(np.float32)
 
 
-def _learn(copies: list[_Copy], rows: np.ndarray, shipped: np.ndarray, settings: Settings) -> np.ndarray:
+def _learn(copies: list[PlantedCopy], rows: np.ndarray, shipped: np.ndarray, settings: Settings) -> np.ndarray:
     """float64 [N, 3]: what trees fitted to the copies say of the table's rows. shipped: [N, 3]."""
     x = np.concatenate([c.x for c in copies])
     learnt = []

@@ -38,6 +38,11 @@ def diagnosed(run: Run) -> dict[ErrorType, float]:
     return {kind: float(run.summary()["thresholds"].get(kind.value, 1.0)) for kind in ErrorType}
 
 
+def in_force(run: Run) -> dict[ErrorType, float]:
+    """The person's threshold of each type where one was moved, else the diagnosis' own."""
+    return diagnosed(run) | read_limits(run)
+
+
 def passing(diagnosis: pd.DataFrame, patches: pd.DataFrame, limits: dict[ErrorType, float]) -> np.ndarray:
     """bool [P]: the suggestions whose row reaches the person's threshold of their type."""
     keep = np.ones(len(patches), bool)

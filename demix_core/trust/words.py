@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from demix_core.trust.evidence import Evidence, Share
 
 
@@ -15,6 +17,22 @@ def interval(share: Share) -> str:
         return "unknown"
     ends = f"[{share.low:.2f}–{share.high:.2f}]"
     return ends if share.value is None else f"{share.value:.2f} {ends}"
+
+
+def between(low: float, high: float) -> str:
+    """'0.41–0.63'; '0.41' where both are; 'unknown' where neither can be told.
+
+    >>> between(0.411, 0.63), between(0.5, 0.5), between(float("nan"), float("nan"))
+    ('0.41–0.63', '0.50', 'unknown')
+    """
+    if math.isnan(low):
+        return "unknown"
+    return f"{low:.2f}" if f"{low:.2f}" == f"{high:.2f}" else f"{low:.2f}–{high:.2f}"
+
+
+def shares(value: float, ends: tuple[float, float]) -> str:
+    """A share over all copies with those of the single ones: '0.71 (0.63–0.80)'."""
+    return between(value, value) if math.isnan(value) else f"{value:.2f} ({between(*ends)})"
 
 
 def how(found: Evidence) -> str:

@@ -7,9 +7,15 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard import deciding, services, texts
+from demix_core import jobs
+from demix_core.store import JobState, Run, Status
+from demix_core.trust import planted
 from demix_core.types import ErrorType
 from tests.dashboard.test_pages import html
 
@@ -71,6 +77,34 @@ def test_a_threshold_below_the_diagnosis_is_only_looked_at(run: Path, open_app: 
     assert not (run / "thresholds.json").exists() or json.loads((run / "thresholds.json").read_text()) == {}
     assert any("have no suggestion" in c.value for c in app.caption)
     assert "0.20" in app.button(key="suggest_from").label
+
+
+def test_planted_errors_are_offered_then_counted_at_the_threshold(
+    run: Path, open_app: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Path] = []
+    monkeypatch.setattr(jobs, "start_rehearsal", lambda run: asked.append(run.path.resolve()))
+    app = open_app("thresholds")
+    assert texts.PLANTED_NONE in [c.value for c in app.caption]
+    app.button(key="rehearse").click().run()
+    assert asked == [run.resolve()]
+    rows = services.book("fake").row_ids[:6]
+    found = pd.DataFrame({"copy": np.int8(0), "row_id": rows})
+    for kind in ErrorType:
+        found[kind.probability_column] = np.array([0.95, 0.95, 0.95, 0.1, 0.6, 0.1], np.float32)
+        found[kind.value] = [True, True, True, True, False, False]
+    (run / "rehearsal").mkdir()
+    found.to_parquet(planted.result(Run(run)))
+    app.run()
+    assert 'data-planted="4" data-found="0.7500"' in html(app)
+    app.slider(key="w_threshold_fake_label_error").set_value(0.96).run()
+    assert 'data-planted="4" data-found="0.0000"' in html(app)
+
+
+def test_planting_that_failed_says_why_and_can_be_tried_again(run: Path, open_app: Open) -> None:
+    Run(run).rehearsal.write_status(Status(JobState.FAILED, error="The disk is full."))
+    app = open_app("thresholds")
+    assert any("disk is full" in e.value for e in app.error) and app.button(key="rehearse")
 
 
 def test_deciding_together_says_what_is_known_of_such_suggestions(run: Path, open_app: Open) -> None:
