@@ -45,11 +45,10 @@ def matching(book: Book, events: Sequence[Event], wanted: Wanted) -> list[Event]
 
 def choose(events: Sequence[Event]) -> Wanted:
     """The filters above the lines."""
-    by, what, kind, row = st.columns([1.1, 3.3, 2.1, 0.8], gap="small", vertical_alignment="bottom")
+    by, what, kind, row = st.columns([1.1, 3.5, 2.1, 0.8], gap="small", vertical_alignment="bottom")
     reviewers = by.multiselect("Who", sorted({e.reviewer for e in events}), placeholder="anybody", key="h_who")
-    kinds = what.pills(
-        "What", list(DecisionKind), selection_mode="multi", key="h_kinds", format_func=lambda k: texts.EVENT_WORDS[k]
-    )
+    groups = what.pills("What", list(texts.EVENT_GROUPS), selection_mode="multi", key="h_kinds")
+    kinds = [DecisionKind(kind) for group in groups for kind in texts.EVENT_GROUPS[group]]
     types = kind.pills(
         "Kind of error", list(ErrorType), selection_mode="multi", key="h_types", format_func=texts.TYPE_NAMES.get
     )

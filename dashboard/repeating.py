@@ -40,6 +40,19 @@ def start(state: State, run: str) -> None:
         st.switch_page("views/diagnose.py")
 
 
+def later(state: State, run: str) -> None:
+    """The way to the rounds that were started from here."""
+    names = services.following(run)
+    if not names:
+        return
+    st.caption(texts.LATER_ROUNDS)
+    for name in names:
+        st.button(
+            f"Open {name}", key=f"open_{name}", icon=":material/arrow_forward:", width="stretch",
+            on_click=state.open_run, args=(name,),
+        )  # fmt: skip
+
+
 def rounds(names: list[str]) -> None:
     """Every round so far: its rows, and how many are flagged."""
     st.subheader("Flagged in each round", anchor=False)

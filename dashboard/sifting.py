@@ -182,8 +182,8 @@ def saved_views(state: State, book: Book) -> None:
 # ---- order -------------------------------------------------------------------------------------------------------
 
 ORDERS = {
-    "Surest first": ("confidence", False),
     "Most useful first": ("benefit", False),
+    "Surest first": ("confidence", False),
     "Most informative first": ("uncertainty", False),
     "Largest gain first": ("gain", False),
     "By row number": ("row", True),

@@ -98,7 +98,7 @@ class State:
     colour: str = "Error type"
     projection: str = "umap"
     panel: str = "Cells"
-    sort: str = "confidence"
+    sort: str = "benefit"
     ascending: bool = False
     page: int = 1
     editing: bool = False

@@ -57,7 +57,7 @@ def second_review(state: State) -> None:
 
 
 def _draw_words(made: Draw, judged: int) -> str:
-    by = "" if made.drawn_by == made.reviewer else f", drawn by {widgets.plain(made.drawn_by)}"
+    by = "" if made.drawn_by in ("", made.reviewer) else f", drawn by {widgets.plain(made.drawn_by)}"
     counted = f"{judged:,} of {len(made.patch_ids):,} judged"
     return f"**{widgets.plain(made.reviewer)}**: {counted} :gray[({made.made[:10]}{by})]"
 

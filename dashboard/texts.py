@@ -179,8 +179,8 @@ REVIEWER_HELP = "Whose decision stands; it shows decided suggestions, whatever '
 CELLS_HELP = "Only rows with certain values, or a number in a range, in a column; several conditions must all hold."
 VIEWS_HELP = "A set of filters with an order, kept in the run folder under a name, for you and for others."
 ORDER_HELP = (
-    "Surest: highest confidence. Most informative: where your word tells most, confidence nearest to a half. "
-    "Gain: what is expected to help the model most."
+    "Most useful: where a look mends the model most, by what influence expects, and for numbers sure labels first. "
+    "Surest: highest confidence. Most informative: where your word tells most, confidence nearest to a half."
 )
 LINK_SELECTION_GONE = "The rows that this link had selected are not kept any more; the rest is as it was."
 CHECK_WORDS = (
@@ -191,7 +191,7 @@ NOTHING_TO_CHECK = (
 )
 ESTIMATE = "Expected from influence alone: validation loss {change}. Measure to be sure."
 ESTIMATE_UNKNOWN = "Influence alone can't say what they do; measure to know."
-ESTIMATE_LEFT_OUT = "{n:,} decisions with a value of your own are not in it."
+ESTIMATE_LEFT_OUT = "Values of your own are not in it: {n}."
 MEASURE_HELP = "Trains the model several times: on the table as it was, as it would be, and without each part."
 MEASURE_CANCELLED = "Cancelled; the last measurement, if there is one, is below."
 OUT_OF_DATE = "Your decisions have changed since; what follows speaks of the earlier ones."
@@ -491,12 +491,25 @@ EVENT_WORDS = {
 }
 
 
+EVENT_GROUPS = {
+    "Accepted": ("accept",),
+    "Edited": ("edit",),
+    "Rejected": ("reject",),
+    "Took back": ("revert",),
+    "Note": ("note",),
+    "Second opinion": ("second_accept", "second_edit", "second_reject"),
+}
+"""What the history can be narrowed to."""
+
 EVENT_BACK = {
     "accept": "These suggestions are open again; later decisions stand",
     "edit": "This suggestion is open again; later decisions stand",
     "reject": "These suggestions are open again; later decisions stand",
     "revert": "What was taken back stands again",
     "note": "The note is struck out; it stays in the log",
+    "second_accept": "This opinion no longer counts; it stays in the log",
+    "second_edit": "This opinion no longer counts; it stays in the log",
+    "second_reject": "This opinion no longer counts; it stays in the log",
 }
 
 
@@ -515,6 +528,7 @@ def time_left(seconds: float | None) -> str:
 # ---- rounds ------------------------------------------------------------------------------------------------------
 
 ROUNDS_WORDS = "The cleaned table diagnosed again: errors hide behind errors, and what is mended shows the rest."
+LATER_ROUNDS = "Started from here already:"
 FIRST_ROUND = (
     "Accept suggestions, then diagnose the cleaned table: here you will see which rows are flagged no longer, which "
     "still, and which only now."

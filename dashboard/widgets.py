@@ -104,13 +104,11 @@ def run_picker(state: State, names: list[str]) -> None:
     """Which run is open."""
     if not names:
         return
-    at = names.index(state.run) if state.run in names else None
-    chosen = st.sidebar.selectbox(
-        "Run", names, index=at, key=f"w_run_{state.run}", help="Every run is a folder in the workspace."
-    )
-    if chosen != state.run:
-        state.open_run(chosen)
-        st.rerun()
+    at, key = names.index(state.run) if state.run in names else None, f"w_run_{state.run}"
+    st.sidebar.selectbox(
+        "Run", names, index=at, key=key, help="Every run is a folder in the workspace.",
+        on_change=lambda: state.open_run(st.session_state[key]),
+    )  # fmt: skip
 
 
 # ---- top of the review -------------------------------------------------------------------------------------------

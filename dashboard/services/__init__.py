@@ -73,7 +73,7 @@ from dashboard.services.results import (
     undo,
     validation_rows,
 )
-from dashboard.services.rounds import chain, compared, flagged, next_round, origin
+from dashboard.services.rounds import chain, compared, flagged, following, next_round, origin
 from dashboard.services.runs import (
     EXAMPLE_NAME,
     JobState,
@@ -189,6 +189,7 @@ __all__ = [
     "export_names",
     "first_run",
     "flagged",
+    "following",
     "is_checked",
     "is_done",
     "keep_selection",

@@ -54,6 +54,11 @@ def chain(name: str) -> list[str]:
     return found
 
 
+def following(name: str) -> list[str]:
+    """The rounds that were started from this run, by name."""
+    return sorted(other for other in run_names() if (come := origin(other)) is not None and come.before == name)
+
+
 def flagged(name: str) -> tuple[int, dict[ErrorType, int]]:
     """(training rows, rows flagged per type) of a run."""
     diagnosis = book(name).diagnosis

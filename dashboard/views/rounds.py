@@ -16,6 +16,7 @@ run = str(state.run)
 left, right = st.columns([1, 2.1], gap="large")
 with left:
     repeating.start(state, run)
+    repeating.later(state, run)
 with right:
     found = services.compared(run)
     if found is None:

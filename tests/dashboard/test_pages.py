@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,11 +13,12 @@ from urllib.parse import parse_qs
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import deciding, services, widgets
+from dashboard import deciding, services, texts, widgets
 from dashboard.inspector import PANELS
 from dashboard.state import DataChoice
 from demix_core.decisions import DecisionLog
 from demix_core.pipeline import diagnose
+from demix_core.types import DecisionKind
 from tests import tiny
 from tests.dashboard import fake_run
 
@@ -405,7 +407,7 @@ def test_a_link_to_what_is_not_there_opens_the_rest(run: Path) -> None:
     )  # fmt: skip
     state = app.session_state["demix"]
     assert [c.column for c in state.filters.where] == ["sex"] and not state.filters.columns + state.filters.classes
-    assert state.row in services.book("fake").row_at and state.sort == "confidence" and state.colour == "Error type"
+    assert state.row in services.book("fake").row_at and state.sort == "benefit" and state.colour == "Error type"
     assert "not kept any more" in html(app)
 
 
@@ -517,6 +519,26 @@ def test_the_history_is_filtered_and_takes_any_line_back(run: Path, open_app: Op
     app.button(key="show_1").click().run()
     shown = app.session_state["demix"].selection
     assert sorted(shown) == sorted(patches.set_index("patch_id").loc[labels, "row_id"].unique())
+
+
+def test_every_kind_of_event_has_its_line_its_filter_and_its_way_back(run: Path, open_app: Open) -> None:
+    log = services.log("fake")
+    for kind in (DecisionKind.ACCEPT, DecisionKind.REJECT):
+        log.together(kind, [int(kind is DecisionKind.ACCEPT)], "ann", 0)
+    log.edit(2, "0.5", "ann")
+    log.note([2], "ann", "why")
+    for kind in (DecisionKind.ACCEPT, DecisionKind.REJECT, DecisionKind.EDIT):
+        log.second(kind, 0, "bob", "1" if kind is DecisionKind.EDIT else None)
+    log.revert(1, "ann")
+    assert {e.kind for e in log.events()} == set(DecisionKind)
+    app = open_app("history")
+    assert not app.exception and 'id="history" data-n="8"' in html(app)
+    assert all(app.button(key=f"take_back_{n}").help for n in range(1, 9))
+    counts = {}
+    for group in texts.EVENT_GROUPS:
+        app.button_group(key="h_kinds").set_value([group]).run()
+        counts[group] = int(re.search(r'id="history" data-n="(\d+)"', html(app))[1])  # type: ignore[index]
+    assert counts == dict.fromkeys(texts.EVENT_GROUPS, 1) | {"Second opinion": 3}
 
 
 def test_the_log_leaves_as_a_file_that_replays(run: Path, tmp_path: Path) -> None:

@@ -56,3 +56,8 @@ def test_a_later_round_counts_what_changed_and_leads_to_the_new_rows(
     words = said(app)
     assert 'id="rounds" data-n="2"' in words and "4 cells changed" in words and "as loaded" in words
     assert "2 rows" in app.button(key="show_new").label
+    [before] = [b for b in app.sidebar.selectbox if b.label == "Run"]
+    app = before.set_value(run.name).run()
+    assert "This is the first round" in said(app)
+    app = app.button(key=f"open_{second.name}").click().run()
+    assert 'id="rounds" data-n="2"' in said(app)
