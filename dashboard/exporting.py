@@ -64,7 +64,7 @@ def downloads(run: str, with_weights: bool) -> None:
     """The three files, made when asked for."""
     names = services.export_names(run)
     icons = {"cleaned": "table_view", "changes": "difference", "decisions": "gavel"}
-    labels = {"cleaned": "Cleaned table", "changes": "List of changes", "decisions": "Decisions, to replay"}
+    labels = {"cleaned": "Cleaned table", "changes": "List of changes", "decisions": "Decisions"}
     for kind, name in names.items():
         st.download_button(
             f"{labels[kind]} · {name}",

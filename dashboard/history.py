@@ -79,6 +79,6 @@ def download(run: str) -> None:
     """The whole log as a file that can be replayed."""
     name = services.export_names(run)["decisions"]
     st.download_button(
-        f"Decisions, to replay · {name}", lambda: services.decisions_file(run), file_name=name, key="h_download",
+        f"Decisions · {name}", lambda: services.decisions_file(run), file_name=name, key="h_download",
         icon=":material/download:", on_click="ignore",
     )  # fmt: skip

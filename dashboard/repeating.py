@@ -13,6 +13,8 @@ from dashboard.state import State
 from demix_core.errors import DemixError
 from demix_core.types import ErrorType
 
+WIDE = 'class="dx" style="table-layout:auto"'
+
 
 def start(state: State, run: str) -> None:
     """The button for the next round, with what it would start from."""
@@ -65,7 +67,7 @@ def rounds(names: list[str]) -> None:
         lines += f"<tr><td>{i + 1}</td><td>{escape(name)}</td><td>{said}</td><td class='n'>{rows:,}</td>{cells}</tr>"
     kinds = "".join(f"<th class='n'>{widgets.type_name(kind)}</th>" for kind in ErrorType)
     head = f"<th style='width:52px'>Round</th><th>Run</th><th>Table</th><th class='n'>Training rows</th>{kinds}"
-    st.html(f'<table class="dx" id="rounds" data-n="{len(names)}"><thead><tr>{head}</tr></thead>'
+    st.html(f'<table {WIDE} id="rounds" data-n="{len(names)}"><thead><tr>{head}</tr></thead>'
             f"<tbody>{lines}</tbody></table>")  # fmt: skip
 
 
@@ -79,9 +81,9 @@ def change(found: dict[str, Any]) -> None:
         for kind in ErrorType
     )
     lines += _line("<b>Any</b>", found["any"], "")
-    names = ("No longer", "Still", "Newly", "Median change of probability")
+    names = ("No longer", "Still", "Newly", "Probability")
     head = "<th>Flagged as</th>" + "".join(f"<th class='n'>{name}</th>" for name in names)
-    st.html(f'<table class="dx" id="since"><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table>')
+    st.html(f'<table {WIDE} id="since"><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table>')
     st.caption(texts.SINCE.format(rows=texts.rows(found["rows"])))
 
 

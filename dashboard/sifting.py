@@ -9,7 +9,7 @@ import streamlit as st
 
 from dashboard import address, deciding, services, texts
 from dashboard.review import Book
-from dashboard.state import ALL_TYPES, STATES, Filters, State
+from dashboard.state import ALL_TYPES, DRAWN, STATES, Filters, State
 from demix_core.errors import RunError
 from demix_core.sift import Condition
 from demix_core.types import ColumnKind
@@ -192,12 +192,11 @@ ORDERS = {
 
 def order_box(state: State) -> None:
     """In which order the queue comes; a click on a head of the table sorts as well."""
-    names = {pair: name for name, pair in ORDERS.items()}
+    orders, now = dict(ORDERS), (state.sort, state.ascending)
+    if now not in orders.values():
+        orders["As drawn" if state.sort == DRAWN else f"By {state.sort} {'↑' if state.ascending else '↓'}"] = now
+    name = next(name for name, order in orders.items() if order == now)
     st.selectbox(
-        "Order", list(ORDERS), index=None, key=told("w_order", names.get((state.sort, state.ascending))),
-        placeholder=f"By {state.sort} {'↑' if state.ascending else '↓'}", label_visibility="collapsed",
-        help=texts.ORDER_HELP,
-        on_change=lambda: state.show_view(
-            state.filters, *ORDERS.get(st.session_state.w_order, (State.sort, State.ascending))
-        ),
+        "Order", list(orders), key=told("w_order", name), label_visibility="collapsed", help=texts.ORDER_HELP,
+        on_change=lambda: state.show_view(state.filters, *orders[st.session_state.w_order]),
     )  # fmt: skip

@@ -122,7 +122,7 @@ TOUR = (
      "All suggestions that wait, one per line: the old value, the new one, and the chance that accepting is "
      "right. A tick marks those sure enough to accept unseen."),
     (".st-key-w_order", "What to look at first",
-     "The surest, those where your word tells most, or those expected to help the model most."),
+     "What helps the model most per look, unless you choose another order: the surest, or where your word tells most."),
     (".st-key-bulk", "Many at once",
      "Accept or reject the whole queue, or the rows that you have drawn around. You see what would change "
      "before you press, and one Z takes it all back."),
@@ -539,7 +539,10 @@ NEXT_ROUND = (
 )
 NEXT_ROUND_WEIGHTS = "{n} of new weights are left out: the table can't carry them into training."
 NO_NEXT_ROUND = "No cell is changed and no row left out yet, so a second round would find the same."
-SINCE = "Of the {rows} that both rounds train on; rows left out by a decision are not counted."
+SINCE = (
+    "Of the {rows} that both rounds train on; rows left out by a decision are not counted. Probability: its median "
+    "change over them."
+)
 
 
 def round_words(cells: int, dropped: int) -> str:

@@ -15,7 +15,7 @@ from demix_core.jobs import only_worker
 from demix_core.models.base import MODELS
 from demix_core.settings import Settings
 from demix_core.stages import Reporter, Stage, StopAsked, run_stages
-from demix_core.store import UPDATE, JobState, Manifest, Run, now, write_file, write_json
+from demix_core.store import HELD_OUT, UPDATE, JobState, Manifest, Run, now, write_file, write_json
 from demix_core.summary import summarise
 from demix_core.types import ColumnKind, ErrorType, Progress, ShouldStop, never_stop, no_progress
 from demix_core.work import Work
@@ -51,7 +51,7 @@ def diagnose(
             inputs = _take_inputs(run, {role: Path(path) for role, path in given.items() if path is not None})
             _register(run, settings, inputs)
             manifest = run_stages(
-                run, stages_of(work), _depends(settings, inputs), reporter, StopAsked(run, should_stop)
+                run, stages_of(work), _depends(run, settings, inputs), reporter, StopAsked(run, should_stop)
             )
             write_json(run / "summary.json", summarise(run, manifest))
     return run
@@ -100,14 +100,16 @@ def stages_of(work: Work) -> tuple[Stage, ...]:
     )
 
 
-def _depends(settings: Settings, inputs: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def _depends(run: Run, settings: Settings, inputs: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """What each stage depends on besides its parents."""
     hashes = {role: described["sha256"] for role, described in inputs.items()}
+    files = [hashes.get(role) for role in ("train", "validation", "test")]
+    held_out = [file_hash(run / HELD_OUT)] if (run / HELD_OUT).is_file() else []
     chosen = settings.diagnose.classifier
     detection = asdict(settings.diagnose)
     thresholds = detection.pop("thresholds")
     return {
-        "load": [asdict(settings.load), settings.seed, [hashes.get(r) for r in ("train", "validation", "test")]],
+        "load": [asdict(settings.load), settings.seed, files, *held_out],
         "fit": [asdict(settings.fit), hashes.get("weights")],
         "signals": [],
         "detect": [asdict(settings.influence), detection, _classifier_hash(chosen)],

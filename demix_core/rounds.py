@@ -18,7 +18,7 @@ from demix_core.errors import InputError
 from demix_core.exporting import export
 from demix_core.repairs.apply import Changes, plan
 from demix_core.settings import Settings
-from demix_core.store import Run, storing, write_json
+from demix_core.store import HELD_OUT, Run, storing, write_json, write_table
 from demix_core.types import ErrorType
 
 SHOWN = 50
@@ -51,8 +51,8 @@ class Start:
 def next_round(before: Run, out: Path) -> Start:
     """Write the cleaned table into `before` and the origin into the run folder `out`, which lies beside it.
 
-    Same settings, same validation, test and weights files. InputError: nothing that changes the table is accepted.
-    StorageError: it can't be written.
+    Same settings, same validation, test and weights files, same rows held out. InputError: nothing that changes the
+    table is accepted. StorageError: it can't be written.
     """
     with closing(before.decisions()) as log:
         chosen = plan(before.patches(), log.replay())
@@ -71,12 +71,23 @@ def next_round(before: Run, out: Path) -> Start:
     with storing(out):
         out.mkdir(parents=True, exist_ok=True)
     write_json(out / ORIGIN, asdict(origin))
+    _keep_split(before, out, origin.dropped)
     others = (files.get(role) for role in ("validation", "test", "weights"))
     return Start(table, Settings.from_dict(manifest.settings), *others)
 
 
 def _origin(before: Run, chosen: Changes) -> Origin:
     return Origin(before.path.resolve().name, tuple(sorted(chosen.dropped)), len(chosen.cells), len(chosen.weights))
+
+
+def _keep_split(before: Run, out: Path, dropped: tuple[int, ...]) -> None:
+    """The later round holds out the same rows: other labels would draw another split, and less could be compared."""
+    split = before.split()
+    held = split.loc[split["part"] == "validation", "row_id"].to_numpy(np.int64)
+    if len(held):
+        left = held[~np.isin(held, dropped)]
+        moved = left - np.searchsorted(np.array(dropped, np.int64), left)
+        write_table(out / HELD_OUT, pd.DataFrame({"row_id": moved}))
 
 
 def next_name(before: str) -> str:

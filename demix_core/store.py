@@ -6,7 +6,7 @@ manifest.json      schema version, settings, input hashes, finished stages     s
 cancel             exists when somebody asked to stop                           lock          held by the worker
 input/             byte copies of the person's files                            schema.json · encoder.json
 rows.parquet       row id (first column) and the raw cells as text, all rows of the training file
-split.parquet      row_id, part (train | validation)
+split.parquet      row_id, part (train | validation)      held_out.parquet      rows that an earlier round held out
 validation.parquet validation_id (first column), raw cells, __target_id: the M rows influence is measured on
 model.safetensors · losses.npy · fit.json · signals/ · detection/ · factors.safetensors · embedding.npy · typical.npy
 halfway.npz · signals/reference.npz · detection/standing.npz · repairs.npz: what rows to come are read against
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 """Of the run folder; a folder of another version is refused."""
 
+HELD_OUT = "held_out.parquet"
 TARGET_ID = "__target_id"
 PATCH_COLUMNS = {
     "patch_id": "int64", "row_id": "int64", "error_type": "str", "action": "str", "column": "str", "old": "str",
@@ -235,6 +236,11 @@ class Run:
     def drift(self) -> Run:
         """Where `drift` keeps its state and its result, drift.json."""
         return Run(self / "drift")
+
+    def held_out(self) -> np.ndarray | None:
+        """int64: the rows that an earlier round held out and this one is to hold out as well; None: none are named."""
+        path = self / HELD_OUT
+        return pd.read_parquet(path)["row_id"].to_numpy(np.int64) if path.is_file() else None
 
     @property
     def rehearsal(self) -> Run:

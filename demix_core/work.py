@@ -79,7 +79,8 @@ class Work:
         """The table as it was copied into the run, and notes on what was odd in it."""
         inputs = self.run.manifest().inputs
         validation, test = (self.run.path / inputs[r]["file"] if r in inputs else None for r in ("validation", "test"))
-        return load_dataset(self.run.input_path(), self.settings.load, self.settings.seed, validation, test)
+        held_out = self.run.held_out()
+        return load_dataset(self.run.input_path(), self.settings.load, self.settings.seed, validation, test, held_out)
 
     @property
     def dataset(self) -> Dataset:

@@ -12,9 +12,10 @@ import pytest
 
 from demix_core.cli import main
 from demix_core.errors import InputError
+from demix_core.modalities.base import load
 from demix_core.pipeline import diagnose
 from demix_core.rounds import compare_runs, origin
-from demix_core.settings import Settings
+from demix_core.settings import LoadSettings, Settings
 from demix_core.store import Run
 from demix_core.types import DROP_VALUE, ErrorType
 from tests import tiny
@@ -104,6 +105,19 @@ def test_the_next_round_is_the_cleaned_table_under_the_same_settings(
     row = int(taken["row_id"]) - int(came.dropped[0] < taken["row_id"])
     assert len(second.rows()) == len(first.rows()) - 1
     assert second.rows().loc[row, taken["column"]] == taken["new"]
+    held = [np.array(r.split().query("part == 'validation'")["row_id"]) for r in (first, second)]
+    np.testing.assert_array_equal(held[1], [i - (i > came.dropped[0]) for i in held[0] if i != came.dropped[0]])
+    assert compare_runs(first, second)["rows"] == len(second.diagnosis())
     with closing(first.decisions()) as log:  # what is decided later changes nothing in where the second comes from
         log.revert(2, "me")
     assert compare_runs(first, second)["dropped"] == 1
+
+
+def test_a_split_that_would_leave_a_class_without_training_rows_is_drawn_anew(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"x": np.arange(40) % 7 + 0.5, "y": ["a"] * 20 + ["b"] * 16 + ["c"] * 4})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    for held, same in ((np.arange(10), True), (np.arange(30, 39), False)):
+        dataset, notes = load(tmp_path / "t.csv", LoadSettings(), 0, held_out=held)
+        assert np.array_equal(dataset.validation_ids, held) is same
+        assert any("split anew" in note for note in notes) is not same
+        assert set(dataset.train["y"]) == {"a", "b", "c"}

@@ -18,10 +18,16 @@ QUANTILE_BINS = 10
 
 
 def load(
-    train: Path, settings: LoadSettings, seed: int, validation: Path | None = None, test: Path | None = None
+    train: Path,
+    settings: LoadSettings,
+    seed: int,
+    validation: Path | None = None,
+    test: Path | None = None,
+    held_out: np.ndarray | None = None,
 ) -> tuple[Dataset, tuple[str, ...]]:
     """Reads the table, finds its schema and splits it (or takes validation from its own file); notes on what was odd.
 
+    held_out: int [n], positions to hold out instead of a fresh split, where they leave every class rows to learn from.
     InputError: the file or an option can't be used.
     """
     table = TableFile.read(train)
@@ -32,6 +38,11 @@ def load(
         raise InputError(f"{train.name} has {len(usable)} rows with a target, too few to learn from; give more rows.")
     if validation is None:
         held = split(table.frame, schema, usable, settings.validation_share, seed)
+        if held_out is not None:
+            again = np.intersect1d(held_out, usable)
+            same = _leaves_enough(table.frame, schema, usable, again)
+            held = again if same else held
+            said += [] if same else ["The rows held out before would leave a class without training rows; split anew."]
         kept, frame = np.setdiff1d(usable, held), table.frame
     else:
         kept = usable
@@ -63,6 +74,19 @@ def split(frame: pd.DataFrame, schema: Schema, usable: np.ndarray, share: float,
     if not len(rows):
         raise InputError("There are too few rows per class to hold any out; give more rows or a validation file.")
     return rows
+
+
+def _leaves_enough(frame: pd.DataFrame, schema: Schema, usable: np.ndarray, held: np.ndarray) -> bool:
+    """Whether rows remain on both sides, and of each class two to learn from (one, where it has only one)."""
+    kept = np.setdiff1d(usable, held)
+    if not len(held) or not len(kept):
+        return False
+    if schema.task is not Task.CLASSIFICATION:
+        return True
+    target = labels(frame[schema.target])
+    there, counts = np.unique(target[usable], return_counts=True)
+    left = pd.Series(target[kept]).value_counts().reindex(there, fill_value=0).to_numpy()
+    return bool((left >= np.minimum(counts, 2)).all())
 
 
 def _strata(target: pd.Series, schema: Schema) -> np.ndarray:
