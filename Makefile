@@ -55,5 +55,10 @@ example: $(STAMP)
 	$(BIN)/python -m demix_core diagnose assets/example/bank.csv --target y --out assets/example/run
 	rm -f assets/example/run/lock assets/example/run/request.json assets/example/run/worker.log
 
+# The pictures in the README: the screen as it looks now.
+.PHONY: pictures
+pictures: $(STAMP) browser
+	$(BIN)/python -m tests.dashboard.pictures
+
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -182,7 +182,8 @@ def history(state: State, book: Book, events: list[Event], standing: set[int]) -
 
 def event_words(book: Book, event: Event) -> str:
     """'7. Accepted 214 suggestions (selection, confidence ≥ 0.80)', '8. Rejected row 12: age 3 → 31'."""
-    why = f": “{plain(event.reason)}”" if event.reason and event.kind is not DecisionKind.NOTE else ""
+    told = event.kind is not DecisionKind.NOTE and event.reason not in ("", "undo", "redo")
+    why = f": “{plain(event.reason)}”" if told else ""
     what, who = f"{event.seq}\\. **{texts.EVENT_WORDS[event.kind]}** ", f"{why} :gray[· {plain(event.reviewer)}]"
     if event.reverts is not None:
         return what + f"no. {event.reverts}" + who
