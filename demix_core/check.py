@@ -133,7 +133,7 @@ def _standing(run: Run, accept: str | None, min_confidence: float | None) -> tup
             log.close()
     from demix_core.decisions import PatchState
 
-    ids = accepted(run.patches(), accept, min_confidence)
+    ids = accepted(run, accept, min_confidence)
     return {i: PatchState(DecisionKind.ACCEPT, None, 0) for i in ids}, []
 
 

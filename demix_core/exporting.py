@@ -14,6 +14,7 @@ from demix_core.errors import InputError
 from demix_core.repairs.apply import plan, write, write_changes_csv
 from demix_core.store import Run
 from demix_core.tablefile import TableFile
+from demix_core.trust.limits import passing, read_limits
 from demix_core.types import ErrorType
 
 REVIEWER = "command line"
@@ -53,7 +54,7 @@ def export(
         raise InputError(f"'{out}' is the run's own copy of the input; write the cleaned table somewhere else.")
     patches = run.patches()
     digest = run.manifest().inputs["train"]["sha256"]
-    chosen = None if accept is None else accepted(patches, accept, min_confidence)
+    chosen = None if accept is None else accepted(run, accept, min_confidence)
     if chosen is None and decisions is None:
         with closing(run.decisions()) as log:
             return _write(run, patches, log, source, out, digest, with_weights)
@@ -69,8 +70,11 @@ def _query(accept: str | None, min_confidence: float | None) -> str:
     return f"--accept {accept}" + ("" if min_confidence is None else f" --min-confidence {min_confidence:g}")
 
 
-def accepted(patches: pd.DataFrame, accept: str, min_confidence: float | None) -> list[int]:
-    """Ids of the patches that the words of --accept mean: recommended ones, or those at least so confident."""
+def accepted(run: Run, accept: str, min_confidence: float | None) -> list[int]:
+    """Ids of the patches that the words of --accept mean: recommended ones, or those at least so confident.
+
+    Never those of rows below a threshold that a person keeps (thresholds.json), as in the review.
+    """
     if min_confidence is not None and not 0 <= min_confidence <= 1:
         raise InputError(f"--min-confidence must lie between 0 and 1, not {min_confidence:g}.")
     words = {kind.short: kind.value for kind in ErrorType}
@@ -78,9 +82,10 @@ def accepted(patches: pd.DataFrame, accept: str, min_confidence: float | None) -
     unknown = [word for word in given if word != "all" and word not in words]
     if unknown:
         raise InputError(f"--accept does not know '{unknown[0]}'; write all, or some of {', '.join(words)}.")
+    patches = run.patches()
     types = set(words.values()) if "all" in given else {words[word] for word in given}
     sure = patches["recommended"] if min_confidence is None else patches["confidence"] >= min_confidence
-    wanted = patches["error_type"].isin(types) & sure
+    wanted = patches["error_type"].isin(types) & sure & passing(run.diagnosis(), patches, read_limits(run))
     return [int(i) for i in patches.loc[wanted, "patch_id"]]
 
 

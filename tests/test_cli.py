@@ -17,6 +17,8 @@ from demix_core import work
 from demix_core.cli import main
 from demix_core.pipeline import file_hash
 from demix_core.store import Run
+from demix_core.trust import limits
+from demix_core.types import ErrorType
 from tests import tiny
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -91,6 +93,20 @@ def test_apply_with_nothing_accepted_is_the_same_file(made, tmp_path: Path) -> N
     assert main(["apply", str(run.path), "-o", str(out)]) == 0
     assert file_hash(out) == file_hash(dirty)
     assert {p.name for p in tmp_path.iterdir()} == {"clean.csv", "clean.changes.csv", "clean.decisions.jsonl"}
+
+
+def test_apply_leaves_alone_what_the_persons_threshold_hides(made, tmp_path: Path) -> None:
+    source, run = made
+    p = run.diagnosis()["p_label_error"].max()
+    limits.write_limit(run, ErrorType.LABEL, min(1.0, float(p) + 1e-6))
+    try:
+        out = tmp_path / "none.csv"
+        assert main(["apply", str(run.path), "--accept", "label", "--min-confidence", "0", "-o", str(out)]) == 0
+        assert out.read_bytes() == source.read_bytes()
+    finally:
+        limits.write_limit(run, ErrorType.LABEL, None)
+    assert main(["apply", str(run.path), "--accept", "label", "--min-confidence", "0", "-o", str(out)]) == 0
+    assert out.read_bytes() != source.read_bytes()
 
 
 def test_apply_changes_the_accepted_cells_only_and_replays(made, tmp_path: Path) -> None:
