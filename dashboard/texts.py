@@ -221,7 +221,7 @@ MATRIX_WORDS = (
     "Blue: these training rows help the model there; vermilion: they harm it. Rows and columns that behave alike lie "
     "together. Click a cell to blame its rows. From −1 to 1: 1 would be a push straight into the wrong direction."
 )
-SLICES_CANCELLED = "Influence on slices is measured once per diagnosis, in about a second per 25,000 rows."
+SLICES_CANCELLED = "Influence on slices is measured once per diagnosis, in some seconds per 25,000 rows."
 NOBODY_TO_BLAME = "No row of this choice pushes the model away from being right on this slice."
 BLAMED = "The <b>{n}</b> that push the model hardest the wrong way on <b>{slice}</b>; <b>{flagged}</b> of them flagged."
 ONE_LABEL = (
