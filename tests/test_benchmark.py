@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from demix_core.benchmark import architectures
 from demix_core.benchmark._peers import PEERS
 from demix_core.benchmark._tables import ASSETS, load
 from demix_core.benchmark.real import TARGETS, tally
@@ -169,3 +172,21 @@ def test_cells_are_tallied_one_by_one() -> None:
     line = found.line()
     assert line["detect F1"] == pytest.approx(2 / 3, abs=1e-3)
     assert line["repair precision"] == pytest.approx(1 / 3, abs=1e-3)
+
+
+def test_architectures_are_compared_within_the_same_table_and_seed() -> None:
+    runs = [
+        {"table": t, "alpha": 0.5, "seed": s, "model": m, "kind": kind.short, "F1": base + more + s / 100,
+         "AP": np.nan if kind is ErrorType.FEATURE else base + more}
+        for t, base in (("a", 0.4), ("b", 0.8)) for s in (1, 2) for m, more in (("mlp1", 0.0), ("new", 0.1))
+        for kind in ErrorType
+    ]  # fmt: skip
+    first, second = architectures.report(pd.DataFrame(runs))["table"]
+    assert (first["model"], first["seen"], first["F1 less mlp1's"], first["p"]) == ("mlp1", True, 0.0, None)
+    assert (second["model"], second["seen"], second["F1 less mlp1's"]) == ("new", False, 0.1)
+    assert second["runs"] == 4 and second["mean F1"] == pytest.approx(0.715) and second["mean AP"] == pytest.approx(0.7)
+
+
+def test_the_architectures_called_seen_are_those_on_the_shipped_classifiers_card() -> None:
+    card = json.loads((ASSETS / "dec.json").read_text(encoding="utf-8"))
+    assert card["data"]["task_models"] == list(architectures.SEEN)

@@ -71,7 +71,7 @@ class TestOracle:
     @pytest.mark.parametrize("dtype", list(TOLERANCE))
     @pytest.mark.parametrize("kernel", ["cosine", "dot"])
     @pytest.mark.parametrize("k", [1, 2, 5])
-    @pytest.mark.parametrize("name", ["linear", "mlp2"])
+    @pytest.mark.parametrize("name", ["linear", "mlp2", "resnet"])
     def test_all_parameters_last_and_first_layer(self, name, k, kernel, dtype):
         network, (train, held_out) = build(name, 6, k).to(dtype), split(rows(40, 6, k), 13)
         phi, last, first, norm = whole(network, train, held_out, task_of(k), kernel, block=11)
@@ -237,10 +237,38 @@ class Scale(nn.Module):
         return self.factor * functional.linear(x, self.inner.weight, self.inner.bias)
 
 
+class Normed(nn.Module):
+    """A LayerNorm that sees [positions, width] of each row twice, over the last dimension or both; then a head."""
+
+    def __init__(self, positions: int, width: int, both: bool, bias: bool) -> None:
+        super().__init__()
+        self.shape, shape = (positions, width), (positions, width) if both else (width,)
+        self.norm, self.head = nn.LayerNorm(shape, bias=bias), nn.Linear(positions * width, 3)
+        with torch.no_grad():
+            self.norm.weight.copy_(torch.linspace(0.5, 2, self.norm.weight.numel()).reshape(self.norm.weight.shape))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.norm(torch.tanh(self.norm(x.reshape(len(x), *self.shape)))).flatten(1))
+
+
+class TestLayerNorm:
+    @pytest.mark.parametrize("bias", [True, False])
+    @pytest.mark.parametrize("both", [True, False])
+    @pytest.mark.parametrize("frozen", ["", "norm.weight"])
+    def test_has_a_rule_that_agrees_with_autograd(self, both, bias, frozen, recwarn):
+        network = fresh(lambda: Normed(3, 4, both, bias)).double()
+        for name, parameter in network.named_parameters():
+            parameter.requires_grad_(name != frozen)
+        train, held_out = split(rows(17, 12, 3), 6)
+        phi = whole(network, train, held_out, CLASSES, block=5)[0]
+        np.testing.assert_allclose(phi, truth(network, train, held_out, CLASSES), atol=1e-9)
+        assert not [w for w in recwarn if "no rule" in str(w.message)]
+
+
 class TestOtherModules:
     @pytest.mark.parametrize(
         ("maker", "kind"),
-        [(lambda: nn.LayerNorm(8), "LayerNorm"), (lambda: Scale(8), "Scale"), (lambda: nn.PReLU(), "PReLU")],
+        [(lambda: nn.GroupNorm(2, 8), "GroupNorm"), (lambda: Scale(8), "Scale"), (lambda: nn.PReLU(), "PReLU")],
     )
     def test_fall_back_to_torch_func_with_a_warning(self, maker, kind):
         network = fresh(lambda: nn.Sequential(nn.Linear(5, 8), maker(), nn.ReLU(inplace=True), nn.Linear(8, 3)))
@@ -253,10 +281,10 @@ class TestOtherModules:
         np.testing.assert_allclose(phi, truth(network, train, held_out, CLASSES), atol=1e-9)
 
     def test_a_fallback_called_twice_is_summed(self):
-        norm = nn.LayerNorm(5)
+        norm = nn.GroupNorm(1, 5)
         network = fresh(lambda: nn.Sequential(norm, nn.Linear(5, 5), norm, nn.Linear(5, 2))).double()
         train, held_out = split(rows(20, 5, 2), 7)
-        with pytest.warns(UserWarning, match="LayerNorm"):
+        with pytest.warns(UserWarning, match="GroupNorm"):
             phi = whole(network, train, held_out, CLASSES)[0]
         np.testing.assert_allclose(phi, truth(network, train, held_out, CLASSES), atol=1e-9)
 
@@ -407,9 +435,9 @@ class TestStream:
 
 class TestDisk:
     def test_factors_come_back_as_they_were(self, tmp_path):
-        network = fresh(lambda: nn.Sequential(nn.Linear(5, 8), nn.LayerNorm(8), nn.Linear(8, 3)))
+        network = fresh(lambda: nn.Sequential(nn.Linear(5, 8), nn.GroupNorm(2, 8), nn.Linear(8, 3)))
         train, held_out = split(rows(20, 5, 3), 7)
-        with pytest.warns(UserWarning, match="LayerNorm"):
+        with pytest.warns(UserWarning, match="GroupNorm"):
             factors = factorise(network, held_out.x, held_out.y, CLASSES)
         save_factors(factors, tmp_path / "factors.safetensors")
         again = load_factors(tmp_path / "factors.safetensors")

@@ -3,7 +3,8 @@
 The gradient of row i with respect to a Linear layer's weight (bias: a constant 1 appended to the input) is
 sum_s outer(delta_is, a_is) over the S positions at which the layer sees the row. A layer that is called several
 times just has more positions, so shared layers are summed before any product. Parameters with requires_grad=False
-are left out. Modules other than Linear that own parameters keep their gradients in full, from torch.func.
+are left out. Other modules that own parameters keep their gradients in full: LayerNorm's are written down, those of
+the rest come from torch.func.
 """
 
 from __future__ import annotations
@@ -198,6 +199,11 @@ class Site:
         return type(self.module) is nn.Linear
 
     @property
+    def has_rule(self) -> bool:
+        """Whether its gradients are written down here."""
+        return self.is_linear or type(self.module) is nn.LayerNorm
+
+    @property
     def parameters(self) -> tuple[nn.Parameter, ...]:
         """The parameters that count: those with requires_grad."""
         return tuple(p for p in self.module.parameters() if p.requires_grad)
@@ -225,7 +231,7 @@ def sites(network: nn.Module, warn: bool = False) -> tuple[Site, ...]:
                     f"The layers '{first}' and '{site.name}' share one parameter; "
                     "call one layer twice instead, so that its influence can be summed."
                 )
-        if warn and not site.is_linear:
+        if warn and not site.has_rule:
             kind = type(site.module).__name__
             warnings.warn(f"'{site.name}' ({kind}) has no rule of its own: slow per-row gradients.", stacklevel=3)
     return found
@@ -309,7 +315,10 @@ def _factors(index: int, site: Site, calls: list[_Call], deltas: list[torch.Tens
         inputs = [_positions(call.inputs[0]) for call, _ in mine] or [weight.new_zeros(rows, 1, weight.shape[1])]
         outputs = [_positions(delta) for _, delta in mine] or [weight.new_zeros(rows, 1, weight.shape[0])]
         return LinearFactors(_with_bias(site.module, torch.cat(inputs, 1)), torch.cat(outputs, 1).detach())
-    gradients = [_per_row_gradients(site, call, delta) for call, delta in mine]
+    if isinstance(site.module, nn.LayerNorm) and site.has_rule:
+        gradients = [_norm_gradients(site.module, call.inputs[0], delta) for call, delta in mine]
+    else:
+        gradients = [_per_row_gradients(site, call, delta) for call, delta in mine]
     nothing = site.parameters[0].new_zeros(rows, site.width)
     return DenseFactors(torch.stack([*gradients, nothing]).sum(0).detach())
 
@@ -325,6 +334,17 @@ def _with_bias(layer: nn.Linear, inputs: torch.Tensor) -> torch.Tensor:
     if layer.bias is not None and layer.bias.requires_grad:
         seen.append(inputs.new_ones(*inputs.shape[:2], 1))
     return torch.cat(seen, 2)
+
+
+def _norm_gradients(layer: nn.LayerNorm, inputs: torch.Tensor, deltas: torch.Tensor) -> torch.Tensor:
+    """[B, P]: for y = weight * n(x) + bias the gradients are delta * n(x) and delta, summed over positions."""
+    plain = nn.functional.layer_norm(inputs, layer.normalized_shape, None, None, layer.eps)
+    parts = [
+        term.reshape(len(inputs), -1, parameter.numel()).sum(1)
+        for parameter, term in ((layer.weight, deltas * plain), (layer.bias, deltas))
+        if parameter is not None and parameter.requires_grad
+    ]
+    return torch.cat(parts, 1)
 
 
 def _per_row_gradients(site: Site, call: _Call, deltas: torch.Tensor) -> torch.Tensor:
