@@ -6,6 +6,7 @@
 
 const WANTED = "aexsjkzyng";
 const OPENING = "eng";                        // keys that open a field: edit, note, jump
+const FIELD_PATIENCE = 20000;                 // ms that what was typed waits for its field: a busy machine is slow to show it
 const shared = (window.demixKeys ||= { nonce: String(performance.timeOrigin + performance.now()), seq: 0, queue: [] });
 
 const typing = (event) => {
@@ -59,22 +60,27 @@ function focusField(wish) {
   if (!wish || shared.focused === wish) return;
   shared.focused = wish;
   const box = `.st-key-${wish.split(" ")[0]}_box`;
+  const until = performance.now() + FIELD_PATIENCE;
   let frames = 90, found = null, typed = false;
-  const stop = () => { frames = 0; };
+  const stop = (event) => { if (event.isTrusted) frames = 0; };  // the person's own doing, not ours
   const look = () => {                         // for a while, as Streamlit renders the field late and sets the caret itself
     const field = document.querySelector(`${box} input, ${box} textarea`);
     if (field && field !== found) {
       found = field;
       frames = Math.max(frames, 20);
-      if (shared.ahead) { typed = !!shared.ahead.text; field.focus(); flush(field); }
-      for (const event of ["keydown", "pointerdown", "input"]) field.addEventListener(event, stop, { once: true });
+      for (const event of ["keydown", "pointerdown", "input"]) field.addEventListener(event, stop);
+    }
+    if (field && shared.ahead) {               // only once it has the focus: else what is typed next would be nobody's
+      field.focus();
+      if (document.activeElement === field) { typed = !!shared.ahead.text; flush(field); }
     }
     if (field && frames > 0) {
       if (document.activeElement !== field) field.focus();
       if (!typed && field.selectionEnd - field.selectionStart !== field.value.length) field.select();
     }
-    if (frames-- > 0) requestAnimationFrame(look);
-    else if (!found) shared.ahead = null;
+    const late = shared.ahead && shared.focused === wish && performance.now() < until;
+    if (frames-- > 0 || late) requestAnimationFrame(look);
+    else if (shared.focused === wish) shared.ahead = null;
   };
   look();
 }

@@ -42,7 +42,7 @@ TYPED = 300
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("workspace")
-    for name in ("keys", "map", "fields", "screen", "links", "two", "hands", "example"):
+    for name in ("keys", "map", "fields", "late", "screen", "links", "two", "hands", "example"):
         fake_run.make(folder / "runs" / name, n=3000 if name == "keys" else 1500)
     return folder
 
@@ -222,6 +222,33 @@ def test_the_sheet_of_keys_and_what_is_typed_ahead_of_a_field(browser: Browser, 
     page.locator(".st-key-take_back_1 button").first.click()
     page.get_by_text("taken back").wait_for()
     assert decided(page) == 0 and errors_of(page) == []
+    page.close()
+
+
+UNREADY = """() => {
+  const real = HTMLElement.prototype.focus, seen = new WeakMap();
+  HTMLElement.prototype.focus = function (...given) {
+    if (this.closest(".st-key-note_box")) {
+      if (!seen.has(this)) seen.set(this, performance.now());
+      if (performance.now() - seen.get(this) < 500) return;
+    }
+    real.apply(this, given);
+  };
+}"""
+"""The field stands but takes no focus yet, as a dialog on a busy machine does while it opens."""
+
+
+def test_what_is_typed_ahead_waits_until_the_field_takes_it(browser: Browser, address: str, workspace: Path) -> None:
+    page = opened(browser, address, "late")
+    _, patch = current(page)
+    page.evaluate(UNREADY)
+    said = "the branch says that this call was made twice, by two people"
+    page.keyboard.type("n" + said, delay=20)
+    page.keyboard.press("Enter")
+    page.get_by_text("Note: row").wait_for()
+    events = Run(workspace / "runs" / "late").decisions().events()
+    assert [(e.kind, e.patch_ids, e.reason) for e in events] == [(DecisionKind.NOTE, (patch,), said)]
+    assert errors_of(page) == []
     page.close()
 
 
