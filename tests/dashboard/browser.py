@@ -112,6 +112,11 @@ def current(page: Page) -> tuple[int, int]:
     )
 
 
+def wait_current(page: Page, row: int, patch: int) -> None:
+    """Until the inspector, which is drawn after the progress line, shows this suggestion."""
+    page.wait_for_selector(f'#inspector[data-row="{row}"][data-patch="{patch}"]', state="attached")
+
+
 def wait_map(page: Page) -> None:
     """Until the map has drawn its points and the inspector stands."""
     page.wait_for_selector(".demix-map[data-draws]")

@@ -31,6 +31,7 @@ from tests.dashboard.browser import (
     lasso,
     new_page,
     serving,
+    wait_current,
     wait_decided,
     wait_map,
 )  # fmt: skip
@@ -105,13 +106,13 @@ def decide_some(page: Page, run: Run) -> None:
     first = current(page)
     page.keyboard.press("a")
     wait_decided(page, 1)
+    page.wait_for_selector(f'#inspector:not([data-patch="{first[1]}"])', state="attached")
     second = current(page)
-    assert second != first
     page.keyboard.press("x")
     wait_decided(page, 2)
     page.keyboard.press("z")
     wait_decided(page, 1)
-    assert current(page) == second
+    wait_current(page, *second)
     camera = page.evaluate("JSON.stringify(window.demixMap.camera)")
     ids = lasso(page)
     patches = run.patches()
