@@ -34,12 +34,11 @@ def trouble(status: Status | None) -> None:
 def verdict(found: dict[str, Any]) -> None:
     """One sentence, and both samples along what tells them apart."""
     rows = found["rows"]
-    batch = "The validation rows" if found["batch"] == "the validation rows" else found["batch"]
     words = texts.DRIFTS if found["drifts"] else texts.DRIFTS_NOT
     mark = "⚠" if found["drifts"] else "✓"
     st.html(
         f'<div id="drift" data-p="{found["p"]:.4f}" data-drifts="{found["drifts"]}"><b>{mark} '
-        f"{escape(words.format(batch=batch))}</b> "
+        f"{escape(words.format(batch=found['batch']))}</b> "
         f'<span class="dx-muted">p = {found["p"]:.3f} · {texts.rows(rows["batch"])} beside '
         f"{rows['training']:,} training rows</span></div>"
     )

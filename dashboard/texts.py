@@ -461,8 +461,8 @@ def bulk_label(verb: str, n_patches: int, n_rows: int, kinds: list[str]) -> str:
 
 
 DRIFT_WORDS = "Whether new rows act on the model as the training rows do; if not, which columns and which rows."
-DRIFTS = "{batch} act on the model unlike the training rows."
-DRIFTS_NOT = "{batch} can't be told from the training rows by what they do to the model."
+DRIFTS = "On the model, {batch} acted unlike the training rows."
+DRIFTS_NOT = "By the effect on the model, {batch} can't be told from the training rows."
 DRIFT_LEFT_OUT = "{rows} without a known label are left out."
 DRIFT_PICTURE = (
     "Rows by how much they speak for a difference: each is placed by its influence on validation rows, under a model "

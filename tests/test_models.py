@@ -87,7 +87,7 @@ class TestEveryModel:
         assert loaded.losses.size == 0 and math.isnan(loaded.validation_loss) and loaded.architecture == name
 
 
-def test_the_registered_models_are_those_of_the_paper():
+def test_the_registered_models_have_their_widths():
     assert {"linear", "mlp1", "mlp2", "resnet"} <= set(MODELS)
     widths = {n: [m.out_features for m in build(n, 7, 3).modules() if isinstance(m, nn.Linear)] for n in MODELS}
     assert widths["linear"] == [3] and widths["mlp1"] == [256, 128, 64, 3] and widths["mlp2"] == [64, 32, 3]

@@ -48,10 +48,8 @@ function collect(event) {                      // typed ahead of the field; true
   return true;
 }
 
-function flush(field) {
-  const ahead = shared.ahead;
+function flush(field, ahead) {
   shared.ahead = null;
-  if (!ahead) return;
   if (ahead.text) put(field, ahead.text);
   if (ahead.enter) setTimeout(() => field.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", code: "Enter", keyCode: 13, bubbles: true })), 60);
 }
@@ -61,6 +59,8 @@ function focusField(wish) {
   shared.focused = wish;
   const box = `.st-key-${wish.split(" ")[0]}_box`;
   const until = performance.now() + FIELD_PATIENCE;
+  const mine = shared.ahead;                   // what is typed after a later key is for that key's field
+  const waits = () => mine && shared.ahead === mine;
   let frames = 90, found = null, typed = false;
   const stop = (event) => { if (event.isTrusted) frames = 0; };  // the person's own doing, not ours
   const look = () => {                         // for a while, as Streamlit renders the field late and sets the caret itself
@@ -70,17 +70,17 @@ function focusField(wish) {
       frames = Math.max(frames, 20);
       for (const event of ["keydown", "pointerdown", "input"]) field.addEventListener(event, stop);
     }
-    if (field && shared.ahead) {               // only once it has the focus: else what is typed next would be nobody's
+    if (field && waits()) {                    // only once it has the focus: else what is typed next would be nobody's
       field.focus();
-      if (document.activeElement === field) { typed = !!shared.ahead.text; flush(field); }
+      if (document.activeElement === field) { typed = !!mine.text; flush(field, mine); }
     }
     if (field && frames > 0) {
       if (document.activeElement !== field) field.focus();
       if (!typed && field.selectionEnd - field.selectionStart !== field.value.length) field.select();
     }
-    const late = shared.ahead && shared.focused === wish && performance.now() < until;
+    const late = waits() && performance.now() < until;
     if (frames-- > 0 || late) requestAnimationFrame(look);
-    else if (shared.focused === wish) shared.ahead = null;
+    else if (waits()) shared.ahead = null;
   };
   look();
 }

@@ -6,16 +6,11 @@ model, and with it every loss, prediction and influence, is another one. The DEC
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from scipy.stats import wilcoxon
 from sklearn.metrics import average_precision_score, f1_score
 
@@ -28,18 +23,18 @@ from demix_core.models.training import fit
 from demix_core.planting import split_and_plant
 from demix_core.settings import Settings
 from demix_core.types import ErrorType
+from demix_core.workers import in_order
 
 SEEDS = (2026, 2027)
 ALPHAS = (0.5, 0.9)
 AGAINST = "mlp1"
-WORKERS = 2
 
 
 def run(*, quick: bool = False, seed: int = SEEDS[0]) -> dict[str, Any]:
     """All task models on six tables, two shares of errors, two seeds (quick: two tables, one share, one seed)."""
     tables = ("bank", "air") if quick else tuple(BENCHMARKS)
     jobs = [(t, a, seed + i) for a in ALPHAS[: 1 if quick else None] for i in range(1 if quick else 2) for t in tables]
-    return report(pd.DataFrame(_all(jobs)))
+    return report(pd.DataFrame(in_order(_one, jobs)))
 
 
 def report(runs: pd.DataFrame) -> dict[str, Any]:
@@ -64,19 +59,9 @@ def _p(difference: np.ndarray) -> float | None:
     return round(float(wilcoxon(difference).pvalue), 4) if difference.any() else None
 
 
-def _all(jobs: list[tuple[str, float, int]]) -> Iterator[dict[str, Any]]:
-    """Every job's rows; each worker has one core to itself."""
-    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[variable] = "1"
-    with ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn")) as pool:
-        for rows in pool.map(_one, jobs):
-            yield from rows
-
-
 def _one(job: tuple[str, float, int]) -> list[dict[str, Any]]:
     """One table under the paper's errors: a row for every task model and error type."""
     name, alpha, seed = job
-    torch.set_num_threads(1)
     frame, schema = load(name)
     parts = split_and_plant(frame, schema, "paper", alpha, seed)
     truth = parts.train.truth[[k.value for k in ErrorType]].to_numpy(bool)

@@ -8,17 +8,12 @@ without anything from gradients, similarity kept; 'no tokens': with neither.
 
 from __future__ import annotations
 
-import os
 import warnings
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from scipy.stats import wilcoxon
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import average_precision_score, f1_score
@@ -32,11 +27,11 @@ from demix_core.evaluation.two_samples import holm
 from demix_core.planting import Parts, split_and_plant
 from demix_core.settings import Settings
 from demix_core.types import ErrorType, Schema
+from demix_core.workers import in_order
 
 SEEDS = (2026, 2027, 2028, 2029, 2030)
 CONDITIONS = (("paper", 0.5), ("paper", 0.9), ("broad", 0.9), ("broad", 0.6))
 MODEL = "mlp1"
-WORKERS = 2
 OURS = "DeMix"
 CALIBRATED = "DeMix, calibrated"
 ABLATIONS = {
@@ -54,7 +49,7 @@ def run(*, quick: bool = False, seed: int = SEEDS[0]) -> dict[str, Any]:
     conditions = CONDITIONS[:1] if quick else CONDITIONS
     seeds = [seed + i for i in range(1 if quick else len(SEEDS))]
     jobs = [(t, p, a, s) for t in tables for p, a in conditions for s in seeds]
-    return report(pd.DataFrame(_all(jobs)), tables, conditions, seeds)
+    return report(pd.DataFrame(in_order(_one, jobs)), tables, conditions, seeds)
 
 
 def report(
@@ -71,19 +66,9 @@ def report(
     }  # fmt: skip
 
 
-def _all(jobs: list[tuple[str, str, float, int]]) -> Iterator[dict[str, Any]]:
-    """Every job's rows, in the order of the jobs; each worker has one core to itself."""
-    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[variable] = "1"
-    with ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn")) as pool:
-        for rows in pool.map(_one, jobs):
-            yield from rows
-
-
 def _one(job: tuple[str, str, float, int]) -> list[dict[str, Any]]:
     """One table under one corruption: a row for every method and error type."""
     name, protocol, alpha, seed = job
-    torch.set_num_threads(1)
     warnings.simplefilter("ignore", ConvergenceWarning)  # of a peer's linear model: its predictions are what counts
     frame, schema = load(name)
     parts = split_and_plant(frame, schema, protocol, alpha, seed)

@@ -6,17 +6,13 @@ on clean test rows. Settings of our repairs (margins, strengths) were chosen on 
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from scipy.stats import spearmanr, wilcoxon
 
 from demix_core.benchmark._peers import PEERS
@@ -34,6 +30,7 @@ from demix_core.settings import Settings
 from demix_core.sift import benefit
 from demix_core.types import Action, ErrorType, Patch, Schema, Task
 from demix_core.work import cell_texts, evidence_of, gains_of
+from demix_core.workers import in_order
 
 SEEDS = (2026, 2027, 2028, 2029, 2030)
 CONDITIONS = (("paper", 0.5), ("paper", 0.9))
@@ -41,7 +38,6 @@ MODELS = ("mlp1",)
 TRAININGS = 1
 """Seeds of the model per run."""
 
-WORKERS = 2
 REVIEWED = (100, 500)
 SUREST = ", surest first"
 NOTHING, CLEAN, OURS, PAPER = "nothing", "oracle: clean cells", "DeMix, recommended", "the paper's repairs, our flags"
@@ -105,21 +101,12 @@ def run(*, quick: bool = False, seed: int = SEEDS[0]) -> dict[str, Any]:
     conditions, models = (CONDITIONS[:1], MODELS[:1]) if quick else (CONDITIONS, MODELS)
     seeds = [seed + i for i in range(1 if quick else len(SEEDS))]
     jobs = [(t, p, a, s, m) for t in tables for p, a in conditions for m in models for s in seeds]
-    return report(pd.DataFrame(_all(jobs)))
-
-
-def _all(jobs: list[tuple[str, str, float, int, str]]) -> Iterator[dict[str, Any]]:
-    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[variable] = "1"
-    with ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn")) as pool:
-        for rows in pool.map(_one, jobs):
-            yield from rows
+    return report(pd.DataFrame(in_order(_one, jobs)))
 
 
 def _one(job: tuple[str, str, float, int, str]) -> list[dict[str, Any]]:
     """One table, one corruption, one model: a row per arm."""
     name, protocol, alpha, seed, model = job
-    torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     frame, schema = load(name)
     settings = Settings(seed=seed, fit=replace(Settings().fit, model=model))

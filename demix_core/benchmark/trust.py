@@ -10,17 +10,13 @@ with a lower one, so that samples go below it as well.
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from demix_core.benchmark._tables import BENCHMARKS, load
 from demix_core.classifiers.detect import detect
@@ -31,6 +27,7 @@ from demix_core.settings import Settings
 from demix_core.trust.draws import Pool, plan_draw
 from demix_core.trust.evidence import OPEN, Suspects, assess
 from demix_core.types import ErrorType, Schema
+from demix_core.workers import in_order
 
 SEED = 2026
 SHARES = (0.01, 0.05, 0.10, 0.25)
@@ -51,8 +48,6 @@ STRICTER = (0.5, 0.75)
 FEWEST = 20
 """Suggested rows above the threshold that a table must have to be reviewed."""
 
-WORKERS = 2
-
 
 @dataclass(frozen=True)
 class World:
@@ -70,7 +65,7 @@ def run(*, quick: bool = False, seed: int = SEED) -> dict[str, Any]:
     """Coverage and width of 95 % intervals (quick: two tables, 40 reviews of each kind)."""
     names = [*BENCHMARKS, *(f"synthetic {i}" for i in range(SYNTHETIC))]
     names = ["bank", "synthetic 0"] if quick else names
-    planted = [w for found in _all([(n, s, seed) for s in PLANTED for n in names]) for w in found]
+    planted = list(in_order(worlds_of, [(n, s, seed) for s in PLANTED for n in names]))
     reviews = pd.DataFrame(list(_reviews(planted, 40 if quick else REVIEWS, seed)))
     return report(reviews) | {"seed": seed, "tables": names, "diagnosed": len(planted)}
 
@@ -102,17 +97,9 @@ def _lines(groups: Any) -> list[dict[str, Any]]:
 # ---- diagnosed tables --------------------------------------------------------------------------------------------
 
 
-def _all(jobs: list[tuple[str, float, int]]) -> Iterator[list[World]]:
-    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[variable] = "1"
-    with ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(worlds_of, jobs)
-
-
 def worlds_of(job: tuple[str, float, int]) -> list[World]:
     """One table with planted errors, diagnosed: a world for each type that has enough suggestions."""
     name, share, seed = job
-    torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     frame, schema = _table(name, seed)
     parts = split_and_plant(frame, schema, "broad", 1 - 2 * share, seed)

@@ -5,11 +5,9 @@ Every table comes from one number of one seeded command; a table's file is writt
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +26,7 @@ from demix_core.models.training import fit, predict, row_losses
 from demix_core.settings import FitSettings
 from demix_core.signals.base import Signals, compute
 from demix_core.types import Encoded, ErrorType, Progress, Schema, Task, no_progress
+from demix_core.workers import one_core_each
 
 ARCHITECTURES = ("mlp1", "mlp2")
 ROWS_KEPT = 400
@@ -195,7 +194,6 @@ def load_example(path: Path) -> Example:
 
 
 def _draw_to(path: Path, number: int, seed: int) -> Path:
-    torch.set_num_threads(1)
     if not path.exists():
         save_example(draw_example(number, seed), path)
     return path
@@ -207,9 +205,7 @@ def build_corpus(
     """Draw the tables of these numbers that are not there yet, in `workers` processes; returns their files in order."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{FORMAT}-{seed}-{number:05d}.safetensors" for number in numbers]
-    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[variable] = "1"  # the workers inherit it: one core each
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with one_core_each(workers) as pool:
         jobs = [pool.submit(_draw_to, path, number, seed) for path, number in zip(paths, numbers, strict=True)]
         for done, job in enumerate(as_completed(jobs), 1):
             job.result()

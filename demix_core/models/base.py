@@ -6,8 +6,8 @@ To add a model, write one file in this folder that registers a factory:
     def name(n_inputs: int, n_outputs: int) -> nn.Module: ...
 
 The module maps float32 [B, D] to logits [B, K] (classification) or to the standardised target [B, 1], row by row:
-a row's output must not depend on the other rows. Layers other than nn.Linear work, but their influence is slower
-(see influence/layers.py).
+a row's output must not depend on the other rows. nn.Linear and nn.LayerNorm have rules of their own for influence;
+other layers work, but slower (see influence/layers.py).
 """
 
 from __future__ import annotations

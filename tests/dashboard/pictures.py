@@ -7,11 +7,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 from PIL import Image
 from playwright.sync_api import Page
 
+from demix_core.store import Run
 from tests.dashboard.browser import ROOT, browsing, lasso, new_page, serving, wait_decided, wait_map
 
 ASSETS = ROOT / "assets"
@@ -19,17 +21,18 @@ SIZE, SECONDS = (960, 600), 1.8
 
 
 def checked_example(workspace: Path) -> None:
-    """The example with its recommended label repairs accepted, and what they do to the model."""
-    run = workspace / "runs" / "example"
-    shutil.copytree(ASSETS / "example" / "run", run)
-    code = (
-        "import sys; from demix_core.store import Run; run = Run(sys.argv[1]); p = run.patches();"
-        "p = p[p.recommended & (p.action != 'reweight')]; log = run.decisions();"
-        "[log.accept([int(i) for i in ids], 'Ada', query=f'{kind}, recommended')"
-        " for kind, ids in p.groupby('error_type')['patch_id']]; log.close()"
-    )
-    for command in (["-c", code, str(run)], ["-m", "demix_core", "evaluate", str(run)]):
-        subprocess.run([sys.executable, *command], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    """The example with all that is recommended but weights accepted, and what that does to the model."""
+    path = workspace / "runs" / "example"
+    shutil.copytree(ASSETS / "example" / "run", path)
+    run = Run(path)
+    patches = run.patches()
+    with closing(run.decisions()) as log:
+        for kind, ids in patches[patches.recommended & (patches.action != "reweight")].groupby("error_type")[
+            "patch_id"
+        ]:
+            log.accept([int(i) for i in ids], "Ada", query=f"{kind}, recommended")
+    evaluate = [sys.executable, "-m", "demix_core", "evaluate", str(path)]
+    subprocess.run(evaluate, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
 
 
 def settled(page: Page, wait: float = 1.2) -> None:

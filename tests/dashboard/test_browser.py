@@ -253,6 +253,39 @@ def test_what_is_typed_ahead_waits_until_the_field_takes_it(browser: Browser, ad
     page.close()
 
 
+HELD_ANSWERS = """() => {
+  const add = WebSocket.prototype.addEventListener, now = performance.now.bind(performance), waiting = [];
+  WebSocket.prototype.addEventListener = function (type, act, ...rest) {
+    const later = (event) => (window.hold ? waiting.push(() => act(event)) : act(event));
+    return add.call(this, type, type === "message" ? later : act, ...rest);
+  };
+  window.letGo = () => { window.hold = false; waiting.splice(0).forEach((deliver) => deliver()); };
+  performance.now = () => now() + (window.passed || 0);
+}"""
+"""With `window.hold` the server's answers wait for `letGo()`; `window.passed` milliseconds seem to have gone by."""
+
+
+def test_a_field_that_was_served_takes_nothing_from_the_next(browser: Browser, address: str, workspace: Path) -> None:
+    page = new_page(browser)
+    page.add_init_script(f"({HELD_ANSWERS})()")
+    page.goto(f"{address}/?run=late")
+    wait_map(page)
+    page.wait_for_selector("#inspector", state="attached")
+    page.keyboard.type("nonce", delay=20)
+    page.keyboard.press("Enter")
+    page.get_by_text("Note: row").wait_for()
+    page.wait_for_selector("[role=dialog]", state="detached")
+    page.evaluate("window.hold = true")
+    page.keyboard.type("g17", delay=20)
+    page.keyboard.press("Enter")
+    page.evaluate("window.passed = 25000")  # longer than anything typed waits for the first field
+    page.wait_for_timeout(3000)
+    page.evaluate("letGo()")
+    page.wait_for_selector('#inspector[data-row="17"]', state="attached")
+    assert errors_of(page) == []
+    page.close()
+
+
 def test_keys_are_silent_in_a_field_and_an_edit_is_typed(browser: Browser, address: str, workspace: Path) -> None:
     run = Run(workspace / "runs" / "fields")
     page = opened(browser, address, "fields")

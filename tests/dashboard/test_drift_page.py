@@ -46,12 +46,12 @@ def test_the_result_is_told_in_words_a_picture_columns_and_rows(run: Path, open_
     (run / "drift" / "drift.json").write_text(json.dumps(FOUND), encoding="utf-8")
     app = open_app("drift")
     words = said(app)
-    assert "march.csv act on the model unlike the training rows" in words and "p = 0.002" in words
+    assert "On the model, march.csv acted unlike the training rows" in words and "p = 0.002" in words
     assert "&lt;age&gt;" in words and "<age>" not in words and "median 38 → 52" in words
     assert words.count("<b>differs</b>") == 1 and "88" in words
     (run / "drift" / "drift.json").write_text(json.dumps(FOUND | {"p": 0.4, "drifts": False}), encoding="utf-8")
     app = open_app("drift")
-    assert "be told from the training rows" in said(app) and "drift_rows" not in said(app)
+    assert "By the effect on the model, march.csv can" in said(app) and "drift_rows" not in said(app)
 
 
 def test_a_failed_comparison_says_why(run: Path, open_app: Callable[..., AppTest]) -> None:
