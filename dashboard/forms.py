@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
@@ -10,9 +11,20 @@ import streamlit as st
 from dashboard import services, texts
 from dashboard.services import Option, Preview
 from dashboard.state import State
-from demix_core.types import ColumnKind, Task
+from demix_core.types import ColumnKind, Schema, Task
 
 SOURCES = ("Upload", "Path", "Example")
+
+
+@dataclass(frozen=True)
+class OwnModel:
+    """Paths, '' for none; problem: why a file can't be used, in a sentence."""
+
+    weights: str = ""
+    predictions: str = ""
+    problem: str = ""
+
+
 SECTION_NAMES = {
     "fit": "Task model",
     "influence": "Influence",
@@ -188,12 +200,43 @@ def settings_form(found: list[Option]) -> dict[tuple[str, str], Any]:
     return values
 
 
-def weights() -> str:
-    """The person's own weights, as a path; '' for none."""
+WEIGHTS, PREDICTIONS = "Its weights", "What it predicts"
+
+
+def own_model(state: State, seen: Preview) -> OwnModel:
+    """The person's own trained model, if there is one: weights of the chosen network, or predictions of any model."""
+    if seen.schema is None:
+        return OwnModel()
     with st.expander("I already have a trained model"):
-        taken = st.file_uploader("Weights of the chosen model (safetensors)", type=["safetensors"], key="w_weights")
-        st.caption(texts.WEIGHTS_WORDS)
-        return services.keep_upload(taken.name, taken.getvalue()) if taken is not None else ""
+        way = st.segmented_control(
+            "I have",
+            (PREDICTIONS, WEIGHTS),
+            default=PREDICTIONS,
+            required=True,
+            key="w_own",
+            label_visibility="collapsed",
+        )
+        if way == WEIGHTS:
+            taken = st.file_uploader("Weights of the chosen model (safetensors)", type=["safetensors"], key="w_weights")
+            st.caption(texts.WEIGHTS_WORDS)
+            return OwnModel() if taken is None else OwnModel(services.keep_upload(taken.name, taken.getvalue()))
+        return _predictions(state, seen, seen.schema)
+
+
+def _predictions(state: State, seen: Preview, schema: Schema) -> OwnModel:
+    taken = st.file_uploader(
+        "Predictions for the rows of the table", type=["csv", "tsv", "txt", "parquet"], key="w_predictions"
+    )
+    st.caption(texts.predictions_words(schema))
+    with st.expander("How to make such a file"):
+        st.code(texts.predictions_code(schema, state.data.path.rsplit("/", 1)[-1]), language="python")
+    if taken is None:
+        return OwnModel()
+    path = services.keep_upload(taken.name, taken.getvalue())
+    problem = services.trouble_with_predictions(path, schema, seen.n_rows)
+    if problem:
+        st.error(problem, icon=":material/error:")
+    return OwnModel(predictions=path, problem=problem)
 
 
 def chosen_data(state: State, seen: Preview) -> None:

@@ -27,6 +27,8 @@ def start(state: State, run: str) -> None:
         return
     weighted = len(changes) - len(table)
     st.caption(texts.NEXT_ROUND.format(rows=texts.rows(table["row_id"].nunique())))
+    if services.has_predictions(run):
+        st.caption(texts.NEXT_ROUND_FITS)
     if weighted:
         st.caption(texts.NEXT_ROUND_WEIGHTS.format(n=texts.suggestions(weighted)))
     if st.button(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from demix_core.evidence import CROWD
 from demix_core.sift import Condition
+from demix_core.types import Schema
 from demix_core.words import CLEAN_NAME, SEVERAL_NAME, TYPE_NAMES, WHAT_TYPES_MEAN, rows
 
 __all__ = ["CLEAN_NAME", "SEVERAL_NAME", "TYPE_NAMES", "WHAT_TYPES_MEAN", "rows"]
@@ -242,6 +243,40 @@ NO_DATA = "Take the shipped example, upload a CSV, TSV or parquet file, or name 
 NO_DATA_TO_DIAGNOSE = "A diagnosis starts from a table: choose one on the data page first."
 KINDS_HELP = "How the model reads the column; 'ignore' leaves it out (identifiers, leaks)."
 WEIGHTS_WORDS = "They must fit the model chosen above; nothing is trained then, influence is measured on your model."
+PREDICTIONS_OR_CALIBRATE = (
+    "Calibrating trains the model on copies with planted errors; a file of predictions can't, so it is left out."
+)
+PREDICTIONS_CODE = """import pandas as pd
+from sklearn.model_selection import cross_val_predict
+
+table = pd.{read}({table!r})
+X, y = table.drop(columns={target!r}), table[{target!r}]
+{predict}
+{made}.to_csv("predictions.csv", index=False)"""
+
+
+def predictions_words(schema: Schema) -> str:
+    """What the file of predictions must hold."""
+    what = "one column with the predicted number"
+    if schema.classes:
+        named = ", ".join(schema.classes[:3]) + (" …" if len(schema.classes) > 3 else "")
+        what = f"a column per class with its probability ({named})"
+    return (
+        f"For a model of any kind, trees or a service: {what}, a line per row in the table's order. A network learns "
+        "to answer like it and is looked at in its place. Predictions must come from cross-validation."
+    )
+
+
+def predictions_code(schema: Schema, table: str) -> str:
+    """How to make the file with scikit-learn."""
+    read = "read_parquet" if table.endswith(".parquet") else "read_csv"
+    predict, made = "p = cross_val_predict(model, X, y, cv=5)", 'pd.DataFrame({"prediction": p})'
+    if schema.classes:
+        predict = 'p = cross_val_predict(model, X, y, cv=5, method="predict_proba")'
+        made = "pd.DataFrame(p, columns=sorted(y.unique()))"
+    return PREDICTIONS_CODE.format(read=read, table=table, target=schema.target, predict=predict, made=made)
+
+
 WEIGHTS_COLUMN_HELP = (
     "For training code that takes sample weights: accepted 'more weight' suggestions, 1 for all other rows."
 )
@@ -536,6 +571,9 @@ FIRST_ROUND = (
 NEXT_ROUND = (
     "The table as your decisions make it, {rows} of it changed, diagnosed with the same settings as a run of its own. "
     "This run stays as it is."
+)
+NEXT_ROUND_FITS = (
+    "Your own model's predictions were of the table as it was: the next round fits a network to the labels."
 )
 NEXT_ROUND_WEIGHTS = "{n} of new weights are left out: the table can't carry them into training."
 NO_NEXT_ROUND = "No cell is changed and no row left out yet, so a second round would find the same."

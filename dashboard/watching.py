@@ -38,6 +38,7 @@ def job(name: str) -> None:
 def _end(name: str, status: Status) -> None:
     if status.state is JobState.DONE:
         st.success(texts.JOB_DONE, icon=":material/check_circle:")
+        st.caption("\n".join(f"- {note}" for note in services.notes(name)))
     elif status.state is JobState.CANCELLED:
         st.info(texts.JOB_CANCELLED, icon=":material/pause_circle:")
     else:

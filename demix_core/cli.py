@@ -71,6 +71,10 @@ def diagnose(
     kind: Annotated[list[str] | None, typer.Option(help="A column's kind set by hand: COL=KIND. Repeatable.")] = None,
     model: Annotated[str | None, typer.Option(help=_help(FitSettings, "model"))] = None,
     weights: Annotated[Path | None, typer.Option(help="Weights you trained (safetensors), instead of fitting.")] = None,
+    predictions: Annotated[
+        Path | None,
+        typer.Option(help="What your own model, of any kind, predicts for the rows: a column per class."),
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help=_help(FitSettings, "epochs"))] = None,
     classifier: Annotated[str | None, typer.Option(help=_help(DiagnoseSettings, "classifier"))] = None,
     calibrate: Annotated[
@@ -121,9 +125,10 @@ def diagnose(
     known = read_truth(truth) if truth else None
     with reports.progress_bar() as progress:
         if update is None:
-            run = run_pipeline(train, out or RUNS / train.stem, chosen, validation, test, weights, progress)
+            place = out or RUNS / train.stem
+            run = run_pipeline(train, place, chosen, validation, test, weights, progress, predictions=predictions)
         else:
-            if chosen != Settings() or validation or test or weights:
+            if chosen != Settings() or validation or test or weights or predictions:
                 raise InputError("With --update everything is as in that run; leave the other choices out.")
             run = _update(Run.open(update), train, out, progress)
     scores = [] if known is None else score(run.diagnosis(), known)
@@ -321,6 +326,8 @@ def again(
     before = Run.open(folder)
     place = out or before.path.with_name(next_name(before.path.resolve().name))
     start = next_round(before, place)
+    if start.predictions_left_out:
+        reports.say("The predictions you gave were of the table as it was; this round fits a network to the labels.")
     with reports.progress_bar() as progress:
         run = run_pipeline(start.train, place, start.settings, start.validation, start.test, start.weights, progress)
     reports.diagnosis(run, [], as_json)

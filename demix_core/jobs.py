@@ -35,6 +35,7 @@ def start(
     validation: Path | None = None,
     test: Path | None = None,
     weights: Path | None = None,
+    predictions: Path | None = None,
 ) -> Run:
     """Start `demix_core diagnose` for this run folder in a session of its own and return at once.
 
@@ -45,9 +46,10 @@ def start(
     write_json(run / "request.json", settings.to_dict())
     command = ["diagnose", str(Path(train).resolve()), "--out", str(run.path.resolve())]
     command += ["--settings", str((run / "request.json").resolve())]
-    for flag, path in (("--validation", validation), ("--test", test), ("--weights", weights)):
+    others = {"validation": validation, "test": test, "weights": weights, "predictions": predictions}
+    for role, path in others.items():
         if path is not None:
-            command += [flag, str(Path(path).resolve())]
+            command += [f"--{role}", str(Path(path).resolve())]
     _launch(run, command)
     return run
 

@@ -18,7 +18,7 @@ from demix_core.stages import Reporter, Stage, StopAsked, run_stages
 from demix_core.store import HELD_OUT, UPDATE, JobState, Manifest, Run, now, write_file, write_json
 from demix_core.summary import summarise
 from demix_core.types import ColumnKind, ErrorType, Progress, ShouldStop, never_stop, no_progress
-from demix_core.work import Work
+from demix_core.work import PREDICTIONS, Work
 
 SHIPPED = "shipped"
 VALIDATION_SHARES = (0.05, 0.5)
@@ -33,15 +33,18 @@ def diagnose(
     weights: Path | None = None,
     progress: Progress = no_progress,
     should_stop: ShouldStop = never_stop,
+    predictions: Path | None = None,
 ) -> Run:
     """Diagnose a table into the run folder `out`; returns the finished run.
 
     A folder that holds a run already goes on from there: finished stages whose inputs and settings are unchanged are
-    not redone. progress speaks of the whole job. InputError, RunError, StorageError in one sentence; Cancelled when
-    should_stop said so, the folder's cancel file appeared, or Ctrl-C was pressed.
+    not redone. predictions: what the person's own model says of the rows (a file, see modalities.predictions); a
+    network stands in for it then. progress speaks of the whole job. InputError, RunError, StorageError in one sentence;
+    Cancelled when should_stop said so, the folder's cancel file appeared, or Ctrl-C was pressed.
     """
     check(settings)
-    given = {"train": train, "validation": validation, "test": test, "weights": weights}
+    _one_model(settings, weights, predictions)
+    given = {"train": train, "validation": validation, "test": test, "weights": weights, PREDICTIONS: predictions}
     run = Run(out)
     with only_worker(run):
         _make_ready(run)
@@ -53,7 +56,7 @@ def diagnose(
             manifest = run_stages(
                 run, stages_of(work), _depends(run, settings, inputs), reporter, StopAsked(run, should_stop)
             )
-            write_json(run / "summary.json", summarise(run, manifest))
+            write_json(run / "summary.json", summarise(run, manifest, work.notes()))
     return run
 
 
@@ -75,6 +78,16 @@ def check(settings: Settings) -> None:
         if name not in list(ErrorType):
             raise InputError(f"There is no error type '{name}'; choose one of {', '.join(ErrorType)}.")
         _within(f"threshold of {name}", value, 0.0, 1.0)
+
+
+def _one_model(settings: Settings, weights: Path | None, predictions: Path | None) -> None:
+    if predictions is not None and weights is not None:
+        raise InputError("Give either weights or predictions of your own model, not both.")
+    if predictions is not None and settings.diagnose.calibrate:
+        raise InputError(
+            "To calibrate, the model is trained on copies with planted errors, which a file of predictions can't show; "
+            "leave one of the two out."
+        )
 
 
 def _known_model(name: str) -> None:
@@ -110,7 +123,7 @@ def _depends(run: Run, settings: Settings, inputs: dict[str, dict[str, Any]]) ->
     thresholds = detection.pop("thresholds")
     return {
         "load": [asdict(settings.load), settings.seed, files, *held_out],
-        "fit": [asdict(settings.fit), hashes.get("weights")],
+        "fit": [asdict(settings.fit), hashes.get("weights"), *([hashes[PREDICTIONS]] if PREDICTIONS in hashes else [])],
         "signals": [],
         "detect": [asdict(settings.influence), detection, _classifier_hash(chosen)],
         "suggest": [thresholds] if thresholds else [],

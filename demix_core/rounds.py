@@ -39,13 +39,17 @@ class Origin:
 
 @dataclass(frozen=True)
 class Start:
-    """What the next round is diagnosed from: the table, the other files, the settings."""
+    """What the next round is diagnosed from: the table, the other files, the settings.
+
+    predictions_left_out: the earlier round had predictions of the person's own model; they were of the table as it was.
+    """
 
     train: Path
     settings: Settings
     validation: Path | None
     test: Path | None
     weights: Path | None
+    predictions_left_out: bool
 
 
 def next_round(before: Run, out: Path) -> Start:
@@ -72,8 +76,9 @@ def next_round(before: Run, out: Path) -> Start:
         out.mkdir(parents=True, exist_ok=True)
     write_json(out / ORIGIN, asdict(origin))
     _keep_split(before, out, origin.dropped)
-    others = (files.get(role) for role in ("validation", "test", "weights"))
-    return Start(table, Settings.from_dict(manifest.settings), *others)
+    validation, test, weights = (files.get(role) for role in ("validation", "test", "weights"))
+    settings = Settings.from_dict(manifest.settings)
+    return Start(table, settings, validation, test, weights, "predictions" in files)
 
 
 def _origin(before: Run, chosen: Changes) -> Origin:

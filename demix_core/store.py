@@ -106,7 +106,8 @@ CLEANED, UPDATE = "cleaned", "update"
 
 @dataclass(frozen=True)
 class Manifest:
-    """manifest.json. inputs: {train | validation | test | weights: {name, file, sha256, bytes}}; stages by name.
+    """manifest.json. inputs: {train | validation | test | weights | predictions:
+    {name, file, sha256, bytes}}; stages by name.
 
     parent: the run that this one came from, if any.
     """

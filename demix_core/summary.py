@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -23,8 +24,8 @@ ESTIMATED = (
 )
 
 
-def summarise(run: Run, manifest: Manifest) -> dict[str, Any]:
-    """The content of summary.json for a finished run."""
+def summarise(run: Run, manifest: Manifest, notes: Sequence[str]) -> dict[str, Any]:
+    """The content of summary.json for a finished run. notes: what a person should know of it."""
     diagnosis, patches = run.diagnosis(), run.patches()
     flags = diagnosis[[k.value for k in ErrorType]]
     split = run.split()["part"].value_counts()
@@ -46,7 +47,7 @@ def summarise(run: Run, manifest: Manifest) -> dict[str, Any]:
         "calibrated": settings["diagnose"].get("calibrate", False),
         "model": {**fitted, "own_weights": "weights" in manifest.inputs},
         "maps": {m: facts for m in run.projections() if (facts := run.projection_facts(m)) is not None},
-        "notes": run.json("load.json")["notes"],
+        "notes": list(notes),
         "fitting": {"rows": int(split.get("train", 0)), "where": "split.parquet, part = train"},
         "validation": _validation(manifest, int(split.get("validation", 0)), len(run.validation())),
         "stages": {n: {"seconds": s.seconds, "peak_mb": s.peak_mb} for n, s in manifest.stages.items()},

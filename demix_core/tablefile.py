@@ -64,19 +64,22 @@ class TableFile:
     records: np.ndarray | None = None
 
     @classmethod
-    def read(cls, path: Path, max_bytes: int = MAX_BYTES) -> TableFile:
-        """Reads .parquet or a text table of any delimiter and encoding. InputError: what, where, the way out."""
+    def read(cls, path: Path, max_bytes: int = MAX_BYTES, learnable: bool = True) -> TableFile:
+        """Reads .parquet or a text table of any delimiter and encoding. InputError: what, where, the way out.
+
+        learnable: there must be a target and a feature, with names; else one column will do, and numbers as names.
+        """
         path = Path(path)
         data = _bytes(path, max_bytes)
         digest = hashlib.sha256(data).hexdigest()
         if data[:4] == b"PAR1":
-            frame = _checked(path, _parquet(path, data).to_pandas(ignore_metadata=True))
+            frame = _checked(path, _parquet(path, data).to_pandas(ignore_metadata=True), learnable)
             return cls(path, "parquet", frame, digest, Dialect())
         _refuse_foreign(path, data)
         encoding, bom, text = _decode(path, data)
         delimiter = _sniff(text)
         rows, records = _parse(path, text, delimiter)
-        frame = _checked(path, _frame(path, rows, text, records))
+        frame = _checked(path, _frame(path, rows, text, records, learnable), learnable)
         newline = "\r\n" if "\r\n" in text else "\r" if "\r" in text and "\n" not in text else "\n"
         return cls(path, "csv", frame, digest, Dialect(delimiter, QUOTE, newline, encoding, bom), text, records)
 
@@ -344,8 +347,8 @@ def _parse(path: Path, text: str, delimiter: str) -> tuple[list[list[str]], np.n
     return rows, np.asarray(starts, np.int64)[np.asarray(lines, np.int64).reshape(-1, 2)]
 
 
-def _frame(path: Path, rows: list[list[str]], text: str, records: np.ndarray) -> pd.DataFrame:
-    if not rows or len(rows[0]) < 2:
+def _frame(path: Path, rows: list[list[str]], text: str, records: np.ndarray, learnable: bool) -> pd.DataFrame:
+    if not rows or (learnable and len(rows[0]) < 2):
         raise InputError(f"{path.name} has only one column; a table needs a target and at least one feature.")
     width = len(rows[0])
     for row, (start, _) in zip(rows, records, strict=True):
@@ -356,7 +359,7 @@ def _frame(path: Path, rows: list[list[str]], text: str, records: np.ndarray) ->
             )
     names = [name.strip() or f"column {j + 1}" for j, name in enumerate(rows[0])]
     body = rows[1:]
-    if body and all(_is_number(name) for name in rows[0]):
+    if learnable and body and all(_is_number(name) for name in rows[0]):
         raise InputError(f"{path.name} has no header: its first line holds only numbers; add a line with column names.")
     columns = list(zip(*body, strict=True)) or [()] * width
     _refuse_duplicates(path, names)
@@ -384,9 +387,9 @@ def _parquet(path: Path, data: bytes) -> Any:
         raise InputError(f"{path.name} looks like Parquet but can't be read; write it again.") from error
 
 
-def _checked(path: Path, frame: pd.DataFrame) -> pd.DataFrame:
+def _checked(path: Path, frame: pd.DataFrame, learnable: bool) -> pd.DataFrame:
     _refuse_duplicates(path, list(frame.columns))
-    if frame.shape[1] < 2:
+    if learnable and frame.shape[1] < 2:
         raise InputError(f"{path.name} has only one column; a table needs a target and at least one feature.")
     if not len(frame):
         raise InputError(f"{path.name} has a header but no rows; give a table with rows.")

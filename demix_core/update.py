@@ -98,7 +98,7 @@ def update(run: Run, rows: Path, out: Path, progress: Progress = no_progress) ->
             cost = StageState(UPDATE, "", round(time.monotonic() - began, 3), round(memory.megabytes(), 1))
             manifest = replace(job.manifest(made), stages={UPDATE: cost})
             made.write_manifest(manifest)
-            write_json(made / "summary.json", summarise(made, manifest))
+            write_json(made / "summary.json", summarise(made, manifest, made.json("load.json")["notes"]))
     return made
 
 

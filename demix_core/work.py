@@ -6,7 +6,7 @@ What an earlier stage made is taken from memory, or from disk when an earlier jo
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +23,9 @@ from demix_core.columns import to_text
 from demix_core.influence.head import Head, head_of
 from demix_core.influence.vectors import load_factors, save_factors
 from demix_core.modalities.base import load as load_dataset
+from demix_core.modalities.predictions import covered, read_predictions
 from demix_core.modalities.tabular import TabularEncoder
+from demix_core.models.stand_in import Answers, alike, fit_stand_in, learned_by_heart
 from demix_core.models.training import fit, load_weights, save_halfway, save_weights
 from demix_core.projection import described, fitting_rows, project
 from demix_core.records import load_record, save_record
@@ -55,11 +57,20 @@ from demix_core.types import (
     Progress,
     Schema,
     ShouldStop,
+    Task,
     no_progress,
 )
 
 REFERENCE, STANDING, HALFWAY, REPAIRS = "reference.npz", "standing.npz", "halfway.npz", "repairs.npz"
 """What rows to come are read against: in signals/, in detection/, the model's weights amid epochs, of repairs."""
+
+PREDICTIONS = "predictions"
+"""The role of a file with what the person's own model predicts."""
+
+BY_HEART = (
+    "Your predictions fit the given labels far better than cross-validated ones do. If your model had learned from the "
+    "rows that it predicts, wrong labels stay hidden: use cross-validation (scikit-learn's cross_val_predict)."
+)
 
 SHIPPED_SHARE = 0.1
 """The part of the detect stage's time that the shipped classifier takes where the table is learnt from as well."""
@@ -139,24 +150,51 @@ class Work:
     def _model_from(self, path: Path) -> FittedModel:
         return load_weights(self.settings.fit.model, self.encoder.n_inputs, self.encoder.n_outputs, path)
 
+    @cached_property
+    def answers(self) -> Answers | None:
+        """What the person's own model predicts for the rows; None where no file says so."""
+        inputs = self.run.manifest().inputs
+        if PREDICTIONS not in inputs:
+            return None
+        data, path = self.dataset, self.run.input_path(PREDICTIONS)
+        given = read_predictions(path, self.schema, len(data.frame), inputs[PREDICTIONS]["name"])
+        covered(given, data.train_ids, inputs[PREDICTIONS]["name"])
+        laid = self.encoder.standardised(given)
+        here = data.validation_frame is data.frame
+        held = laid[data.validation_ids] if here else np.full((len(data.validation_ids), laid.shape[1]), np.nan)
+        return Answers(laid[data.train_ids], held.astype(np.float32))
+
     def fit(self, progress: Progress, should_stop: ShouldStop) -> Outputs:
-        """The task model: trained, or the person's own weights."""
-        run, settings = self.run, self.settings
-        if "weights" in run.manifest().inputs:
-            self.fitted = self._model_from(run.input_path("weights"))
-        else:
-            self.fitted = fit(
-                self.train, self.validation, self.schema.task, self.encoder.n_outputs, settings.fit, settings.seed,
-                progress, should_stop,
-            )  # fmt: skip
-        model = self.fitted
+        """The task model: trained, the person's own weights, or a stand-in for the person's own model."""
+        run = self.run
+        model = self.fitted = self._model(progress, should_stop)
         write_file(run / "model.safetensors", lambda p: save_weights(model.network, p))
         write_array(run / "losses.npy", model.losses)
         write_file(run / HALFWAY, lambda p: save_halfway(model, p))
         loss = model.validation_loss if math.isfinite(model.validation_loss) else None
         described = {"architecture": model.architecture, "epoch": model.epoch, "validation_loss": loss}
-        write_json(run / "fit.json", described)
+        write_json(run / "fit.json", described | self._stands_in(model))
         return ("model.safetensors", "losses.npy", HALFWAY, "fit.json")
+
+    def _model(self, progress: Progress, should_stop: ShouldStop) -> FittedModel:
+        if "weights" in self.run.manifest().inputs:
+            return self._model_from(self.run.input_path("weights"))
+        task, settings, seed = self.schema.task, self.settings.fit, self.settings.seed
+        rows, held, outputs = self.train, self.validation, self.encoder.n_outputs
+        if self.answers is not None:
+            return fit_stand_in(rows, held, task, self.answers, settings, seed, progress, should_stop)
+        return fit(rows, held, task, outputs, settings, seed, progress, should_stop)
+
+    def _stands_in(self, model: FittedModel) -> dict[str, Any]:
+        """How alike the stand-in and the person's own model are, on held-out rows if they have predictions."""
+        if self.answers is None:
+            return {}
+        task, held = self.schema.task, self.answers.validation
+        measured = np.isfinite(held).all(1).any()
+        rows, answers = (self.validation, held) if measured else (self.train, self.answers.train)
+        known = int(np.isfinite(self.answers.train).all(1).sum())
+        found = {"rows": known, "alike": round(alike(model, rows.x, answers, task), 4), "on_validation": bool(measured)}
+        return {"stands_in": found}
 
     # ---- signals ------------------------------------------------------------------------------------------
     @cached_property
@@ -230,6 +268,23 @@ class Work:
         rows = self.detection.validation_rows
         frame = cell_texts(self.dataset.validation.iloc[rows])
         return with_id(frame, "validation_id").assign(**{TARGET_ID: self.validation.y[rows]})
+
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of this diagnosis: of the table, and how well their own model could be followed."""
+        return (*self.run.json("load.json")["notes"], *self._notes_on_answers())
+
+    def _notes_on_answers(self) -> Iterator[str]:
+        if self.answers is None:
+            return
+        task, answers = self.schema.task, self.answers.train
+        found = self.run.json("fit.json")["stands_in"]
+        where = f"{'held-out' if found['on_validation'] else 'training'} rows"
+        share = f"gives the same answer on {found['alike']:.0%} of the {where}"
+        fit_words = share if task is Task.CLASSIFICATION else f"follows its predictions with R² {found['alike']:.2f}"
+        yield f"A network ('{self.settings.fit.model}') stands in for your own model: it {fit_words}."
+        trees = self.encoder.standardised(self.signals.oof[:, : answers.shape[1]])
+        if learned_by_heart(answers, trees, self.train.y, task):
+            yield BY_HEART
 
     # ---- suggest ------------------------------------------------------------------------------------------
     @property

@@ -116,6 +116,16 @@ def cancel(name: str) -> None:
     jobs.cancel(Run(run_path(name)))
 
 
+def has_predictions(name: str) -> bool:
+    """Whether a network stands in for a model of the person's own."""
+    return "predictions" in Run(run_path(name)).manifest().inputs
+
+
+def notes(name: str) -> list[str]:
+    """What a person should know of a finished diagnosis."""
+    return list(Run(run_path(name)).summary().get("notes", []))
+
+
 def models() -> list[str]:
     """The task models there are."""
     from demix_core.models.base import MODELS  # brings torch
@@ -123,13 +133,13 @@ def models() -> list[str]:
     return list(MODELS)
 
 
-def start(choice: DataChoice, settings: Settings, weights: Path | None = None) -> str:
-    """Starts a diagnosis in its own process; the name of its run."""
+def start(choice: DataChoice, settings: Settings, weights: str = "", predictions: str = "") -> str:
+    """Starts a diagnosis in its own process; the name of its run. weights, predictions: paths, '' for none."""
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(choice.path).stem).strip("-.") or "run"
     taken = set(run_names()) | {EXAMPLE_NAME}
     name = next(n for i in range(1, len(taken) + 2) if (n := f"{stem}-{i}") not in taken)
-    validation, test = (Path(p) if p else None for p in (choice.validation, choice.test))
-    jobs.start(Path(choice.path), runs_folder() / name, settings, validation, test, weights)
+    others = (Path(p) if p else None for p in (choice.validation, choice.test, weights, predictions))
+    jobs.start(Path(choice.path), runs_folder() / name, settings, *others)
     return name
 
 
@@ -139,7 +149,8 @@ def start_again(name: str, settings: Settings | None = None) -> None:
     manifest = run.manifest()
     paths = {role: run.input_path(role) for role in manifest.inputs}
     wanted = settings or Settings.from_dict(manifest.settings)
-    jobs.start(paths["train"], run.path, wanted, paths.get("validation"), paths.get("test"), paths.get("weights"))
+    others = (paths.get(role) for role in ("validation", "test", "weights", "predictions"))
+    jobs.start(paths["train"], run.path, wanted, *others)
 
 
 def draw_map(name: str, method: str) -> None:

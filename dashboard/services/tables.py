@@ -67,6 +67,17 @@ def preview(choice: DataChoice) -> Preview:
     )
 
 
+def trouble_with_predictions(path: str, schema: Schema, n_rows: int) -> str:
+    """Why this file of predictions can't be used for the table, '' where it can."""
+    from demix_core.modalities.predictions import read_predictions
+
+    try:
+        read_predictions(Path(path), schema, n_rows)
+    except DemixError as error:
+        return str(error)
+    return ""
+
+
 @st.cache_resource(max_entries=2, show_spinner="Reading the table")
 def _read(path: str, stamp: int) -> pd.DataFrame:
     from demix_core.tablefile import TableFile

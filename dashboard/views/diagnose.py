@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import streamlit as st
 
 from dashboard import forms, services, texts, watching, widgets
@@ -28,11 +26,14 @@ with right:
     forms.problems(seen)
     st.subheader("Model and options")
     values = forms.settings_form(services.options())
-    weights = forms.weights()
-    if st.button(
-        "Start the diagnosis", type="primary", key="start", disabled=bool(seen.problem), icon=":material/play_arrow:"
-    ):
-        name = services.start(state.data, services.settings(state.data, values), Path(weights) if weights else None)
+    own = forms.own_model(state, seen)
+    if own.predictions and values.get(("diagnose", "calibrate")):
+        st.info(texts.PREDICTIONS_OR_CALIBRATE, icon=":material/info:")
+        values["diagnose", "calibrate"] = False
+    stopped = bool(seen.problem or own.problem)
+    if st.button("Start the diagnosis", type="primary", key="start", disabled=stopped, icon=":material/play_arrow:"):
+        settings = services.settings(state.data, values)
+        name = services.start(state.data, settings, own.weights, own.predictions)
         state.open_run(name)
         state.watch(True)
         st.rerun()

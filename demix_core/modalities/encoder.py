@@ -105,6 +105,12 @@ class TabularEncoder:
         }  # fmt: skip
         return cls(**(data | rest))
 
+    def standardised(self, answers: np.ndarray) -> np.ndarray:
+        """float32: predictions [n, 1] in units of the target as a model gives them; class probabilities as they are."""
+        if self.task is Task.REGRESSION:
+            answers = np.clip((answers - self.target_mean) / self.target_std, -CLIP, CLIP)
+        return answers.astype(np.float32)
+
     def targets(self, frame: pd.DataFrame) -> np.ndarray:
         """int64 class ids or float32 standardised target [n]; errors as in transform."""
         series = frame[self.target]

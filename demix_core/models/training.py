@@ -16,6 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
+from torch.nn import functional
 
 from demix_core.errors import Cancelled, InputError, RunError, StorageError
 from demix_core.models.base import build, origin, row_loss, target_tensor
@@ -42,6 +43,7 @@ def fit(
     should_stop: ShouldStop = never_stop,
     weights: np.ndarray | None = None,
     criterion: Callable[[np.ndarray], float] | None = None,
+    teacher: np.ndarray | None = None,
 ) -> FittedModel:
     """Train the model named in the settings with AdamW; keep the weights of the epoch of least validation loss.
 
@@ -50,12 +52,14 @@ def fit(
     else: neither the recorded losses, nor the validation loss, nor influence) weighs classes by 1/sqrt(share).
     criterion: what is least in the kept epoch, of the predictions on the validation rows (see `predict`); None: loss.
     weights: float [N] of the rows, on top of that; None: all alike.
+    teacher: float32 [N, K] (regression: [N, 1], standardised), what another model predicts for the rows: the network
+    learns that instead of the labels, so that it stands in for the other model; rows with NaN keep their label.
     The result's losses are each row's unweighted loss in the training forward pass of each epoch.
 
     InputError: no rows, an unknown model, settings out of range, or training that diverges. Cancelled: asked to stop.
     """
     _check(train, validation, settings)
-    run = _Run(train, validation, task, n_outputs, settings, seed, weights)
+    run = _Run(train, validation, task, n_outputs, settings, seed, weights, teacher)
     best, best_state, best_epoch, history = math.inf, run.state(), 0, []
     for epoch in range(settings.epochs):
         history.append(run.epoch(epoch, progress, should_stop))
@@ -94,13 +98,14 @@ class _Run:
 
     def __init__(
         self, train: Encoded, validation: Encoded, task: Task, n_outputs: int, settings: FitSettings, seed: int,
-        weights: np.ndarray | None,
+        weights: np.ndarray | None, teacher: np.ndarray | None,
     ) -> None:  # fmt: skip
         self.settings, self.task = settings, task
         self.batch = min(settings.batch_size, max(SMALLEST_BATCH, len(train.y) // STEPS_AT_LEAST))
         self.network = build(settings.model, train.x.shape[1], n_outputs, seed)
         self.x = torch.as_tensor(train.x, dtype=torch.float32)
         self.y = target_tensor(train.y, self.x, task)
+        self.taught = self.y if teacher is None else _taught(teacher, self.y, task)
         self.validation = validation
         by_class = _class_weights(self.y, n_outputs) if task is Task.CLASSIFICATION else None
         self.weights = None if by_class is None else by_class[self.y]
@@ -120,7 +125,7 @@ class _Run:
         self.network.train()
         n, size = len(self.y), self.batch
         order = torch.randperm(n, generator=self.generator)
-        x, y = self.x.index_select(0, order), self.y.index_select(0, order)
+        x, y, taught = (tensor.index_select(0, order) for tensor in (self.x, self.y, self.taught))
         weights = None if self.weights is None else self.weights[order]
         visited = torch.empty(n)
         for start in range(0, n, size):
@@ -129,25 +134,35 @@ class _Run:
             batch = slice(start, start + size)
             if start <= n // 2 < start + size:
                 self.halfway.append([tensor.half().numpy() for tensor in self.network.state_dict().values()])
-            visited[batch] = self._step(x[batch], y[batch], None if weights is None else weights[batch])
+            visited[batch] = self._step(x[batch], y[batch], taught[batch], None if weights is None else weights[batch])
             done = (epoch + min(start + size, n) / n) / self.settings.epochs
             progress(done, f"Epoch {epoch + 1} of at most {self.settings.epochs}")
         losses = torch.empty(n)
         losses[order] = visited
         return losses.numpy()
 
-    def _step(self, x: torch.Tensor, y: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
-        """One step of AdamW on these rows; returns their unweighted losses [B] before the step."""
-        losses = row_loss(self.network(x), y, self.task)
+    def _step(
+        self, x: torch.Tensor, y: torch.Tensor, taught: torch.Tensor, weights: torch.Tensor | None
+    ) -> torch.Tensor:
+        """One step of AdamW on these rows; returns the unweighted losses [B] of their labels before the step."""
+        outputs = self.network(x)
+        losses = row_loss(outputs, taught, self.task)
         mean = losses.mean() if weights is None else (weights * losses).sum() / weights.sum()
         self.optimiser.zero_grad()
         mean.backward()
         self.optimiser.step()
-        return losses.detach()
+        return losses.detach() if taught.shape == y.shape else row_loss(outputs.detach(), y, self.task)
 
     def validation_loss(self) -> float:
         """The mean unweighted loss over the validation rows."""
         return float(row_losses(self.network, self.validation, self.task).mean(dtype=np.float64))
+
+
+def _taught(teacher: np.ndarray, y: torch.Tensor, task: Task) -> torch.Tensor:
+    """What the network learns of each row: the teacher's answer, or the label where there is none."""
+    answers = torch.as_tensor(teacher, dtype=torch.float32)
+    labels = functional.one_hot(y, answers.shape[1]).float() if task is Task.CLASSIFICATION else y[:, None]
+    return torch.where(answers.isnan(), labels, answers)
 
 
 def _class_weights(y: torch.Tensor, n_classes: int) -> torch.Tensor | None:
