@@ -13,7 +13,12 @@ The public names below are loaded on first use, so that importing the package co
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
+
+# OpenMP's threads wait for each other by spinning: where another program has a core, boosted trees take ten times as
+# long. Sleeping ones cost nothing measurable on an idle machine. It counts if it is set before a library that has them.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
     from demix_core.decisions import DecisionLog

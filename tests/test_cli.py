@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -277,3 +278,10 @@ def test_public_names_are_there_and_importing_them_brings_no_torch() -> None:
         "assert not any(m.split('.')[0] in ('streamlit', 'plotly') for m in sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+@pytest.mark.parametrize(("given", "found"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")])
+def test_threads_sleep_while_they_wait_unless_told_otherwise(given: dict[str, str], found: str) -> None:
+    code = f"import os, demix_core; assert os.environ['OMP_WAIT_POLICY'] == '{found}'"
+    others = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, env=others | given)
