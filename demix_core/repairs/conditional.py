@@ -17,7 +17,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from demix_core.columns import labels, to_numeric
 from demix_core.repairs.patterns import decimals_of
 from demix_core.signals.out_of_fold import Columns
-from demix_core.signals.trees import Trees, trees_of
+from demix_core.signals.trees import Trees, some_value, trees_of
 from demix_core.types import ColumnKind, Schema
 
 SUSPECT = 0.5
@@ -164,7 +164,7 @@ def _numbers(
     held, learned = np.split(fit, [int(HELD * len(fit))])
     model = HistGradientBoostingRegressor(
         loss="absolute_error", max_iter=ITERATIONS, learning_rate=0.15, early_stopping=False, random_state=seed
-    ).fit(x[learned], y[learned])
+    ).fit(some_value(x[learned]), y[learned])
     low, high = np.quantile(y[held] - model.predict(x[held]), INTERVAL)
     return ColumnGuesser(
         place, trees_of(model), low=float(low), high=float(high), decimals=decimals_of(series, rows),
@@ -183,5 +183,5 @@ def _categories(
     rounds = max(10, ITERATIONS // max(1, len(kept) // 3))
     model = HistGradientBoostingClassifier(
         max_iter=rounds, learning_rate=0.15, early_stopping=False, random_state=seed
-    ).fit(x[fit], texts[fit])
+    ).fit(some_value(x[fit]), texts[fit])
     return ColumnGuesser(place, trees_of(model), tuple(map(str, model.classes_)))

@@ -67,6 +67,15 @@ class Trees:
             node = np.where(inner, np.where(goes_left, left, self.right[tree, node]), node)
 
 
+def some_value(x: np.ndarray) -> np.ndarray:
+    """The matrix with zeros in columns that hold no value at all: scikit-learn can't bin those, and learns nothing there.
+
+    >>> some_value(np.array([[np.nan, np.nan], [np.nan, 2.0]])).tolist()
+    [[0.0, nan], [0.0, 2.0]]
+    """
+    return np.where(np.isnan(x).all(0), 0.0, x)
+
+
 def trees_of(model: Any) -> Trees:
     """Of a fitted HistGradientBoosting model without categorical splits, or a DecisionTreeClassifier."""
     if isinstance(model, DecisionTreeClassifier):
