@@ -68,7 +68,7 @@ class Trees:
 
 
 def some_value(x: np.ndarray) -> np.ndarray:
-    """The matrix with zeros in columns that hold no value at all: scikit-learn can't bin those, and learns nothing there.
+    """The matrix with zeros in columns without any value: scikit-learn can't bin those, and learns nothing there.
 
     >>> some_value(np.array([[np.nan, np.nan], [np.nan, 2.0]])).tolist()
     [[0.0, nan], [0.0, 2.0]]
