@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
+import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -669,3 +670,28 @@ def test_a_flagged_cell_stands_in_its_column(run: Path, open_app: Open) -> None:
     app.run()
     shown = html(app)
     assert "dx-spark" in shown and services.distribution("fake", "age").reading(patch["old"], patch["new"]) in shown
+
+
+def test_predictions_of_the_persons_own_model_are_checked_at_once_and_go_with_the_job(
+    workspace: Path, open_app: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[tuple[str, str]] = []
+    monkeypatch.setattr(services, "start", lambda data, settings, weights, own: started.append((weights, own)) or "x")
+    table = fake_run.table(120)
+    classes = sorted(table[fake_run.TARGET].unique())
+    content = table.to_csv(index=False).encode()
+    app = open_app("data")
+    app.file_uploader[0].set_value(("census.csv", content, "text/csv")).run()
+    app.switch_page("views/diagnose.py").run()
+    assert "cross_val_predict" in " ".join(c.value for c in app.code) and str(classes[0]) in said_in_captions(app)
+    app.file_uploader(key="w_predictions").set_value(("mine.csv", b"low,high\n0.5,0.5\n", "text/csv")).run()
+    assert "mine.csv" in app.error[0].value and app.button(key="start").disabled
+    p = pd.DataFrame({c: [1 / len(classes)] * 120 for c in classes}).to_csv(index=False).encode()
+    app.file_uploader(key="w_predictions").set_value(("mine.csv", p, "text/csv")).run()
+    assert not app.error and not app.button(key="start").disabled
+    app.button(key="start").click().run()
+    assert [(weights, Path(own).name) for weights, own in started] == [("", "mine.csv")]
+
+
+def said_in_captions(app: AppTest) -> str:
+    return " ".join(c.value for c in app.caption)
