@@ -17,7 +17,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 # OpenMP's threads wait for each other by spinning: where another program has a core, boosted trees take ten times as
-# long. Sleeping ones cost nothing measurable on an idle machine. It counts if it is set before a library that has them.
+# long. It counts if it is set before a library that has such threads is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
