@@ -75,7 +75,7 @@ def test_a_parquet_file_with_classes_that_are_numbers(tmp_path):
 @pytest.mark.parametrize(
     ("text", "schema", "said"),
     [
-        ("no,yes\n0.5,0.5\n", CLASSES, "has 1 rows and the table 2; give one for each"),
+        ("no,yes\n0.5,0.5\n", CLASSES, "has 1 lines for the 2 rows of the table; give one for each"),
         ("a,b\n1,0\n0,1\n", THREE, "no column 'c'; give a column of probabilities for each class of 'y'"),
         ("no,yes\n0.5,0.5\n3.2,-1\n", CLASSES, r"its line 2 \(below the header\) adds up to 2.2"),
         ("no,yes\n0.5,0.5\n1.5,-0.5\n", CLASSES, "its line 2"),
@@ -252,9 +252,9 @@ def test_what_does_not_go_together_is_said_before_anything_is_written(made, tmp_
 def test_a_file_that_does_not_fit_fails_with_the_name_the_person_gave(made, tmp_path):
     table, settings, _ = made
     short = file(tmp_path, "low,high\n0.5,0.5\n")
-    with pytest.raises(InputError, match=r"^mine\.csv has 1 rows and the table 240"):
+    with pytest.raises(InputError, match=r"^mine\.csv has 1 lines for the 240 rows"):
         diagnose(table, tmp_path / "run", settings, predictions=short)
-    assert "mine.csv has 1 rows" in (diagnose_status(tmp_path / "run") or "")
+    assert "mine.csv has 1 lines" in (diagnose_status(tmp_path / "run") or "")
 
 
 def diagnose_status(path: Path) -> str | None:

@@ -335,6 +335,20 @@ def test_guesses_follow_the_other_cells_and_leave_the_label_out() -> None:
     assert guess_cells(shuffled, schema, asked.astype(float), asked) == guessed
 
 
+@pytest.mark.parametrize("column", ["size", "kind"])
+def test_a_column_that_is_empty_wherever_is_learned_stops_no_guess(column: str) -> None:
+    r = np.random.default_rng(6)
+    size = r.integers(0, 100, 300)
+    frame = pd.DataFrame({"size": size.astype(str), "kind": np.where(size > 50, "big", "small"), "extra": "", "y": "a"})
+    kinds = (ColumnKind.NUMERIC, ColumnKind.CATEGORICAL, ColumnKind.NUMERIC, ColumnKind.CATEGORICAL)
+    schema = Schema(tuple(map(Column, frame.columns, kinds)), "y", Task.CLASSIFICATION, ("a", "b"))
+    asked = np.zeros((300, 3), bool)
+    asked[:40, frame.columns.get_loc(column)] = True
+    frame.loc[:39, column] = "1"
+    frame.loc[:39, "extra"] = "7"  # only rows that nothing is learned from have a value
+    assert len(guess_cells(frame, schema, asked.astype(float), asked)) == 40
+
+
 def test_proposers_change_nothing() -> None:
     known = evidence()
     before = known.frame.copy(), known.wrong.copy(), known.model.copy()

@@ -60,7 +60,7 @@ def _rows(name: str, frame: pd.DataFrame, n_rows: int) -> np.ndarray:
     if ROW_ID not in frame.columns:
         if len(frame) != n_rows:
             raise InputError(
-                f"{name} has {len(frame):,} rows and the table {n_rows:,}; give one for each, in the same order, "
+                f"{name} has {len(frame):,} lines for the {n_rows:,} rows of the table; give one for each, in order, "
                 f"or say which by a column '{ROW_ID}' (0 is the first)."
             )
         return np.arange(n_rows)
