@@ -64,6 +64,9 @@ try:
         get().arrive(services.wanted_run(st.query_params.get("run")))
         address.restore(get(), {name: st.query_params.get_all(name) for name in st.query_params})
     page = st.navigation({"": steps(), "Look closer": closer()} if CLOSER else steps())
+    if get().going not in ("", page.url_path or "review"):
+        st.switch_page(f"views/{get().going}.py")
+    get().go("")
     widgets.run_picker(get(), services.run_names())
     together.reviewer_field(get())
     if services.is_done(get().run):
@@ -73,6 +76,7 @@ try:
         components.address(deciding.whereabouts(get()))
         components.keys("", get().key_nonce, get().key_seq, False, texts.SHEET)
     page.run()
+    get().forget_presses()
     if services.is_done(get().run):
         services.load_ahead()
 except DemixError as error:

@@ -20,7 +20,9 @@ def _note(state: State) -> None:
     book = services.book(str(state.run))
     with st.container(key="note_box"), st.form("note", border=False, enter_to_submit=True):
         text = st.text_input("What should be remembered?", help=texts.NOTE_HELP)
-        saved = st.form_submit_button("Save the note", type="primary", key="note_save", width="stretch")
+        saved = widgets.pressed(
+            state, st.form_submit_button, "Save the note", "note_save", type="primary", width="stretch"
+        )
     if saved:
         deciding.note(state, str(text))
         st.rerun()
@@ -36,7 +38,7 @@ def _note(state: State) -> None:
 def _jump(state: State) -> None:
     with st.container(key="jump_box"), st.form("jump", border=False, enter_to_submit=True):
         text = st.text_input("Row number", placeholder="as in your file, counted from 0")
-        wanted = st.form_submit_button("Go", type="primary", key="jump_go", width="stretch")
+        wanted = widgets.pressed(state, st.form_submit_button, "Go", "jump_go", type="primary", width="stretch")
     if wanted:
         problem = deciding.jump(state, str(text))
         if problem:

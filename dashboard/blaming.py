@@ -133,12 +133,12 @@ def blamed(state: State, found: Blame, slice_: Slice, rows: pd.DataFrame) -> Non
     st.html(f'<div class="dx-small" id="blamed" data-n="{len(rows)}">{words}</div>')
     with st.container(height=TABLE_HEIGHT, key="blame_table"):
         st.html(blame_table(rows, found.explainer.schema.target))
-    if st.button(
-        f"Show {texts.these(len(rows))} on the map", type="primary", key="show_blamed", icon=":material/scatter_plot:",
-        width="stretch",
+    if widgets.pressed(
+        state, st.button, f"Show {texts.these(len(rows))} on the map", "show_blamed", type="primary",
+        icon=":material/scatter_plot:", width="stretch",
     ):  # fmt: skip
         deciding.show_rows(state, rows["row_id"].to_numpy())
-        st.switch_page("views/review.py")
+        widgets.turn_to(state, "review")
     if slice_.one_label:
         st.caption(texts.ONE_LABEL)
 

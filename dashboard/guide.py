@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import components, texts
+from dashboard import components, texts, widgets
 from dashboard.services import EXAMPLE_NAME
 from dashboard.state import State
 
@@ -12,12 +12,13 @@ from dashboard.state import State
 def sidebar(state: State, on_review: bool) -> None:
     """Two small buttons; the tour walks over the review, so it goes there first."""
     with st.sidebar, st.container(horizontal=True, key="guide", gap="small"):
-        if st.button(
-            "Take the tour", icon=":material/explore:", key="tour_start", type="tertiary", help=texts.TOUR_HELP
-        ):
+        if widgets.pressed(
+            state, st.button, "Take the tour", "tour_start", icon=":material/explore:", type="tertiary",
+            help=texts.TOUR_HELP,
+        ):  # fmt: skip
             state.take_tour()
             if not on_review:
-                st.switch_page("views/review.py")
+                widgets.turn_to(state, "review")
         with st.popover("Words", icon=":material/menu_book:", key="words", type="tertiary", help=texts.WORDS_HELP):
             st.markdown("\n\n".join(f"**{word}** — {meaning}" for word, meaning in texts.GLOSSARY.items()))
 

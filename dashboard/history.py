@@ -66,9 +66,10 @@ def lines(state: State, book: Book, events: Sequence[Event], standing: Collectio
             words, when, show, back = st.columns([6, 1.8, 1.1, 1.3], gap="small", vertical_alignment="center")
             words.markdown(widgets.event_words(book, event) + ("" if live else " :gray[· taken back]"))
             when.caption(f"{event.time[:16].replace('T', ' ')} UTC")
-            if show.button("Show", key=f"show_{event.seq}", type="tertiary", icon=":material/visibility:"):
+            look = {"type": "tertiary", "icon": ":material/visibility:"}
+            if widgets.pressed(state, show.button, "Show", f"show_{event.seq}", **look):
                 deciding.show_event(state, event)
-                st.switch_page("views/review.py")
+                widgets.turn_to(state, "review")
             back.button(
                 "Take back", key=f"take_back_{event.seq}", disabled=not live, width="stretch",
                 on_click=deciding.revert, args=(state, event.seq), help=texts.EVENT_BACK[event.kind],

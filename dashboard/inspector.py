@@ -14,7 +14,7 @@ from dashboard import charts, deciding, palette, review, services, texts
 from dashboard.review import Book
 from dashboard.services import Distribution, Explanation, Training
 from dashboard.state import STATES, State
-from dashboard.widgets import changed, dark, empty, glyph, keep, pill, type_colour
+from dashboard.widgets import changed, dark, empty, glyph, keep, pill, pressed, type_colour
 from demix_core.types import DROP_VALUE, ErrorType, Event
 
 CARD_HEIGHT, PANEL_HEIGHT = 122, 228
@@ -140,9 +140,9 @@ def edit_form(state: State, book: Book, patch: pd.Series) -> None:
         else:
             value = _own_value(patch, start)
         save, drop, cancel = st.columns(3, gap="small")
-        saved = save.form_submit_button("Save", type="primary", key="edit_save", width="stretch")
-        dropped = drop.form_submit_button("Leave row out", key="edit_drop", width="stretch")
-        cancelled = cancel.form_submit_button("Cancel", key="edit_cancel", width="stretch")
+        saved = pressed(state, save.form_submit_button, "Save", "edit_save", type="primary", width="stretch")
+        dropped = pressed(state, drop.form_submit_button, "Leave row out", "edit_drop", width="stretch")
+        cancelled = pressed(state, cancel.form_submit_button, "Cancel", "edit_cancel", width="stretch")
     refused = services.refused(book.name, int(patch["patch_id"]), str(value)) if saved else ""
     if refused:
         st.error(refused, icon=":material/error:")

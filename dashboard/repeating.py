@@ -31,9 +31,10 @@ def start(state: State, run: str) -> None:
         st.caption(texts.NEXT_ROUND_FITS)
     if weighted:
         st.caption(texts.NEXT_ROUND_WEIGHTS.format(n=texts.suggestions(weighted)))
-    if st.button(
-        "Diagnose the cleaned table", type="primary", key="next_round", icon=":material/replay:", width="stretch"
-    ):
+    if widgets.pressed(
+        state, st.button, "Diagnose the cleaned table", "next_round", type="primary", icon=":material/replay:",
+        width="stretch",
+    ):  # fmt: skip
         try:
             name = services.next_round(run)
         except DemixError as error:
@@ -41,7 +42,7 @@ def start(state: State, run: str) -> None:
             return
         state.open_run(name)
         state.watch(True)
-        st.switch_page("views/diagnose.py")
+        widgets.turn_to(state, "diagnose")
 
 
 def later(state: State, run: str) -> None:
@@ -97,10 +98,9 @@ def _line(name: str, counts: dict[str, Any], moved: str) -> str:
 def new_rows(state: State, found: dict[str, Any]) -> None:
     """The way to the rows that only this round flags."""
     rows = np.array(sorted({i for kind in ErrorType for i in found["types"][kind.value]["new_rows"]}), np.int64)
-    if len(rows) and st.button(
-        f"Show what is newly flagged on the map: {texts.rows(len(rows))}",
-        key="show_new",
+    if len(rows) and widgets.pressed(
+        state, st.button, f"Show what is newly flagged on the map: {texts.rows(len(rows))}", "show_new",
         icon=":material/scatter_plot:",
-    ):
+    ):  # fmt: skip
         deciding.show_rows(state, rows)
-        st.switch_page("views/review.py")
+        widgets.turn_to(state, "review")

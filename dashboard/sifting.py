@@ -163,20 +163,29 @@ def saved_views(state: State, book: Book) -> None:
     )  # fmt: skip
     with more.popover("", icon=":material/bookmark_add:", key="views", help="Save or delete a view", width="stretch"):
         with st.form("save_view", border=False, clear_on_submit=True):
-            name = st.text_input("Name of this view", placeholder="such as: young and rich", key="f_view_name")
-            if st.form_submit_button("Save filters and order", key="view_save", type="primary", width="stretch"):
-                try:
-                    kept = services.save_view(book.name, name, present)
-                except RunError as error:
-                    st.error(str(error))
-                else:
-                    state.say(f"View '{kept}' is saved.")
-                    st.rerun()
+            st.text_input("Name of this view", placeholder="such as: young and rich", key="f_view_name")
+            st.form_submit_button(
+                "Save filters and order", key="view_save", type="primary", width="stretch",
+                on_click=_save_view, args=(state, book.name, present),
+            )  # fmt: skip
+        if state.refusal:
+            st.error(state.refusal)
         if chosen is not None:
             st.button(
                 f"Delete '{chosen}'", key="view_delete", icon=":material/delete:", width="stretch",
                 on_click=services.delete_view, args=(book.name, chosen),
             )  # fmt: skip
+
+
+def _save_view(state: State, run: str, present: dict[str, list[str]]) -> None:
+    """As the form is sent: the script that follows may be interrupted, and the form's field is emptied."""
+    try:
+        kept = services.save_view(run, st.session_state.f_view_name, present)
+    except RunError as error:
+        state.refuse(str(error))
+    else:
+        state.refuse("")
+        state.say(f"View '{kept}' is saved.")
 
 
 # ---- order -------------------------------------------------------------------------------------------------------

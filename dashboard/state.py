@@ -116,6 +116,9 @@ class State:
     watching: bool = False
     tours: int = 0
     bulks: int = 0
+    presses: set[str] = field(default_factory=set)
+    going: str = ""
+    refusal: str = ""
     settled: bool = False
     lock: Any = field(default_factory=threading.RLock, repr=False, compare=False)
     """Streamlit may start the next script while the last one is still ending: only one of them acts at a time."""
@@ -171,6 +174,25 @@ class State:
     def show_map(self, method: str) -> None:
         """One of the projections."""
         self.projection = method
+
+    # ---- presses and pages: what Streamlit forgets when another message interrupts the script ---------------------
+    def press(self, key: str) -> None:
+        """A button was pressed; who acts on it takes it."""
+        self.presses.add(key)
+
+    def take_press(self, key: str) -> bool:
+        """Whether this button was pressed and nobody has acted on it yet."""
+        held = key in self.presses
+        self.presses.discard(key)
+        return held
+
+    def forget_presses(self) -> None:
+        """The script came to its end: what nobody took by now is for nobody."""
+        self.presses.clear()
+
+    def go(self, page: str) -> None:
+        """To this page, as the script begins next; '': the page has come up."""
+        self.going = page
 
     def take_tour(self) -> None:
         """The guided tour begins (again)."""
@@ -232,7 +254,7 @@ class State:
 
     def show_view(self, filters: Filters, sort: str, ascending: bool) -> None:
         """Another view of the queue: filters and order together."""
-        self.filters, self.sort, self.ascending, self.page = filters, sort, ascending, 1
+        self.filters, self.sort, self.ascending, self.page, self.refusal = filters, sort, ascending, 1, ""
 
     def order(self, by: str) -> None:
         """Sorts the queue; the same column again turns it around."""
@@ -260,6 +282,10 @@ class State:
     def say(self, message: str) -> None:
         """One line about what has just been done."""
         self.message = message
+
+    def refuse(self, why: str) -> None:
+        """Why the name of a view was not taken."""
+        self.refusal = why
 
     def holds(self, version: int) -> None:
         """Which version of the map's positions this tab's browser holds; 0: none."""

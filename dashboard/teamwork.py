@@ -47,11 +47,12 @@ def second_review(state: State) -> None:
     _draw_form(state)
     drawn = services.team(str(state.run)).draws
     left = sum(len(made.patch_ids) - judged for made, judged in drawn if made.reviewer == state.reviewer)
-    if left and st.button(
-        f"Judge {texts.suggestions(left)} blind", key="start_blind", type="primary", icon=":material/visibility_off:"
-    ):
+    if left and widgets.pressed(
+        state, st.button, f"Judge {texts.suggestions(left)} blind", "start_blind", type="primary",
+        icon=":material/visibility_off:",
+    ):  # fmt: skip
         state.go_blind(True)
-        st.switch_page("views/review.py")
+        widgets.turn_to(state, "review")
     for made, judged in drawn:
         st.progress(judged / max(len(made.patch_ids), 1), text=_draw_words(made, judged))
 
@@ -67,7 +68,7 @@ def _draw_form(state: State) -> None:
         who, size, press = st.columns([2, 1.2, 1], gap="small", vertical_alignment="bottom")
         name = who.text_input("Second reviewer", state.reviewer, key=f"w_second_{state.reviewer}")
         many = size.number_input("Suggestions", 1, LARGEST_DRAW, DRAW, key="w_second_size")
-        drawn = press.form_submit_button("Draw", key="draw_second", width="stretch")
+        drawn = widgets.pressed(state, press.form_submit_button, "Draw", "draw_second", width="stretch")
     if not drawn:
         return
     try:
@@ -134,10 +135,10 @@ def conflicts(state: State, book: Book, found: list[Pair]) -> None:
                     f"As {widgets.plain(event.reviewer)}", key=f"take_{which}_{key}", width="stretch",
                     on_click=settle, args=(state, pair, which == "second"),
                 )  # fmt: skip
-            if look.button("Open", key=f"open_{key}", width="stretch"):
+            if widgets.pressed(state, look.button, "Open", f"open_{key}", width="stretch"):
                 state.go_blind(False)
                 deciding.look_at_position(state, book, book.patch_at[pair.patch_id])
-                st.switch_page("views/review.py")
+                widgets.turn_to(state, "review")
     if len(found) > SHOWN_CONFLICTS:
         st.caption(f"{len(found) - SHOWN_CONFLICTS:,} more; they come up as these are decided.")
 

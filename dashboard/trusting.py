@@ -57,14 +57,15 @@ def picture(run: str, found: Look) -> None:
     )  # fmt: skip
 
 
-def moved(run: str, found: Look) -> None:
+def moved(state: State, run: str, found: Look) -> None:
     """What a moved threshold does, and the way below the diagnosis' own."""
     at, kind = found.evidence.threshold, found.evidence.error_type
     if at < found.diagnosed - STEP / 2:
         st.caption(texts.THRESHOLD_BELOW.format(made=found.diagnosed, at=at))
-        if st.button(f"Suggest again from {at:.2f} on", key="suggest_from", icon=":material/refresh:"):
+        label = f"Suggest again from {at:.2f} on"
+        if widgets.pressed(state, st.button, label, "suggest_from", icon=":material/refresh:"):
             services.suggest_from(run, kind, at)
-            st.switch_page("views/diagnose.py")
+            widgets.turn_to(state, "diagnose")
     elif found.yours is not None:
         hidden = int((services.suspects(run)[kind].pool.scores < at).sum())
         st.caption(texts.THRESHOLD_KEPT.format(n=texts.rows(hidden), at=at))
@@ -151,10 +152,12 @@ def next_sample(state: State, run: str, found: Look) -> None:
     label = f"Go on with the {texts.rows(waiting).replace('row', 'sampled row')} left"
     if not waiting:
         label = f"Review {min(SAMPLE, max(free, 1))} sampled row{'' if free == 1 else 's'} to sharpen this"
-    if st.button(label, key="review_sample", type="primary", icon=":material/casino:", help=texts.SAMPLE_HELP,
-                 disabled=not (waiting or free), width="stretch"):  # fmt: skip
+    if widgets.pressed(
+        state, st.button, label, "review_sample", type="primary", icon=":material/casino:", help=texts.SAMPLE_HELP,
+        disabled=not (waiting or free), width="stretch",
+    ):  # fmt: skip
         deciding.review_sample(state, kind, SAMPLE)
-        st.switch_page("views/review.py")
+        widgets.turn_to(state, "review")
 
 
 def nothing(run: str, kind: ErrorType) -> bool:

@@ -49,8 +49,10 @@ def _end(name: str, status: Status) -> None:
 def _after(name: str, status: Status) -> None:
     with st.container(horizontal=True):
         if status.state is JobState.DONE:
-            if st.button("Review the suggestions", type="primary", key="to_review", icon=":material/arrow_forward:"):
-                st.switch_page("views/review.py")
+            st.button(
+                "Review the suggestions", type="primary", key="to_review", icon=":material/arrow_forward:",
+                on_click=get().go, args=("review",),
+            )  # fmt: skip
         else:
             st.button("Go on", icon=":material/play_arrow:", key="again", on_click=services.start_again, args=(name,))
         st.button("New diagnosis", key="new_diagnosis", on_click=get().watch, args=(False,))

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from html import escape
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import streamlit as st
@@ -71,6 +71,22 @@ def page_title(title: str, words: str) -> None:
     """Name of a page and what it is for."""
     st.header(title, anchor=False)
     st.caption(words)
+
+
+def pressed(state: State, button: Callable[..., Any], label: str, key: str, **options: Any) -> bool:
+    """Whether this button was pressed. Streamlit's own answer is lost when another message (a key, the map, a look at
+    a job) interrupts the script before it reaches the button; this one waits until a script does.
+
+    button: st.button or form_submit_button of where it stands.
+    """
+    button(label, key=key, on_click=state.press, args=(key,), **options)
+    return state.take_press(key)
+
+
+def turn_to(state: State, page: str) -> NoReturn:
+    """To another page at once, whatever interrupts."""
+    state.go(page)
+    st.rerun()
 
 
 def job_bar(status: Status) -> None:

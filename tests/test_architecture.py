@@ -116,6 +116,13 @@ def test_every_module_says_what_it_is_for_and_its_functions_are_short(path: Path
                 assert (node.end_lineno or 0) - first < LONGEST_FUNCTION, f"{node.name} is too long"
 
 
+@pytest.mark.parametrize("path", [p for p in SOURCES if {"dashboard", "measuring"} & set(p.parts) == {"dashboard"}])
+def test_no_press_is_lost_when_a_message_interrupts_the_script(path: Path) -> None:
+    for call in (n for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.Call)):
+        if isinstance(call.func, ast.Attribute) and call.func.attr in ("button", "form_submit_button"):
+            assert {"on_click"} <= {k.arg for k in call.keywords}, f"line {call.lineno}: use widgets.pressed"
+
+
 def test_every_room_is_described() -> None:
     described = " ".join(cells[0] for heading, cells in tables() if heading == "Rooms")
     for path in sorted((ROOT / "demix_core").iterdir()):

@@ -30,5 +30,8 @@ with left:
     if seen.columns:
         forms.target_and_task(state, seen)
         forms.held_out(state)
-    if st.button("Go on to Diagnose", type="primary", disabled=bool(seen.problem), key="to_diagnose", width="stretch"):
-        st.switch_page("views/diagnose.py")
+    if widgets.pressed(
+        state, st.button, "Go on to Diagnose", "to_diagnose", type="primary", disabled=bool(seen.problem),
+        width="stretch",
+    ):  # fmt: skip
+        widgets.turn_to(state, "diagnose")

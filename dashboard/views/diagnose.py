@@ -31,7 +31,9 @@ with right:
         st.info(texts.PREDICTIONS_OR_CALIBRATE, icon=":material/info:")
         values["diagnose", "calibrate"] = False
     stopped = bool(seen.problem or own.problem)
-    if st.button("Start the diagnosis", type="primary", key="start", disabled=stopped, icon=":material/play_arrow:"):
+    if widgets.pressed(
+        state, st.button, "Start the diagnosis", "start", type="primary", disabled=stopped, icon=":material/play_arrow:"
+    ):
         settings = services.settings(state.data, values)
         name = services.start(state.data, settings, own.weights, own.predictions)
         state.open_run(name)

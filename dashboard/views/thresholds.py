@@ -20,7 +20,7 @@ left, right = st.columns([2, 1.15], gap="large")
 with left:
     found = trusting.slider(run, kind)
     trusting.picture(run, found)
-    trusting.moved(run, found)
+    trusting.moved(state, run, found)
 with right:
     trusting.figures(found)
     trusting.next_sample(state, run, found)

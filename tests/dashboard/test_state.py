@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from streamlit.testing.v1 import AppTest
 
 from dashboard import widgets
 from dashboard.deciding import following
@@ -106,3 +107,37 @@ def test_the_echo_of_a_widget_that_is_gone_changes_nothing(monkeypatch: pytest.M
     heard["w_page_3"] = 4
     callback()
     assert chosen == [4]
+
+
+def _interrupted() -> None:
+    import streamlit as st
+
+    from dashboard import widgets
+    from dashboard.state import get
+
+    if st.session_state.pop("interrupting", False):  # as another message of the page does, before the buttons come
+        st.rerun()
+    for name in ("plain", "held"):
+        st.session_state.setdefault(name, 0)
+    st.session_state.plain += st.button("Plain", key="plain_button")
+    st.session_state.held += widgets.pressed(get(), st.button, "Held", "held_button")
+    get().forget_presses()
+
+
+def test_a_press_outlives_an_interruption_and_acts_once() -> None:
+    app = AppTest.from_function(_interrupted).run()
+    app.session_state.interrupting = True
+    app.button("plain_button").click().run()
+    assert app.session_state.plain == 0, "Streamlit keeps presses by itself by now: widgets.pressed has no use any more"
+    app.session_state.interrupting = True
+    app.button("held_button").click().run()
+    assert app.session_state.held == 1
+    app.button("held_button").click().run().run()
+    assert app.session_state.held == 2
+
+
+def test_a_press_that_nobody_takes_is_forgotten() -> None:
+    state = State()
+    state.press("note_save")
+    state.forget_presses()
+    assert not state.take_press("note_save")
