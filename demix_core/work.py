@@ -32,6 +32,7 @@ from demix_core.records import load_record, save_record
 from demix_core.repairs.base import LEARNED_PARTS, Evidence, Learned, Suggestions, suggest
 from demix_core.repairs.impute import learn as learn_cells
 from demix_core.repairs.impute import suspect_cells
+from demix_core.repairs.relabel import learn as learn_values
 from demix_core.settings import Settings
 from demix_core.signals.base import Signals, learn
 from demix_core.signals.shortcuts import RuleGroup, rule_groups
@@ -306,8 +307,11 @@ class Work:
         """Patches, and the diagnosis without its map."""
         run, evidence = self.run, self.evidence()
         progress(0.05, "Looking for likelier labels and cells")
-        rows = np.flatnonzero(self.flags[:, list(ErrorType).index(ErrorType.FEATURE)])
-        evidence = replace(evidence, learned=learn_cells(evidence, rows))
+        labels, cells = (
+            np.flatnonzero(self.flags[:, list(ErrorType).index(k)]) for k in (ErrorType.LABEL, ErrorType.FEATURE)
+        )
+        learned = replace(learn_cells(evidence, cells), target=learn_values(evidence, labels))
+        evidence = replace(evidence, learned=learned)
         made = suggest(evidence, self.flags)
         progress(0.9, "Reckoning what each suggestion would bring")
         head = head_of(self.case.fitted.network, self.train, self.validation, self.schema.task)

@@ -28,6 +28,7 @@ import pandas as pd
 from demix_core.registry import Family
 from demix_core.repairs.conditional import GUESSER_PARTS, Guesser
 from demix_core.repairs.patterns import Shared
+from demix_core.repairs.targets import TargetGuesser
 from demix_core.signals.cells import CellModel
 from demix_core.signals.oddities import Oddities
 from demix_core.signals.shortcuts import RuleGroup
@@ -47,13 +48,15 @@ class Rule(Protocol):
 
 @dataclass(frozen=True)
 class Learned:
-    """What the repairs learned of a table's cells: how to guess them, and the mistakes that many share."""
+    """What the repairs learned of a table: how to guess cells, the mistakes that many share, how to guess a number that
+    is the target (None: where that is a class, or too few rows are beyond doubt)."""
 
     guesser: Guesser
     shared: tuple[Shared, ...]
+    target: TargetGuesser | None = None
 
 
-LEARNED_PARTS = (*GUESSER_PARTS, Shared)
+LEARNED_PARTS = (*GUESSER_PARTS, Shared, TargetGuesser)
 
 
 @dataclass(frozen=True)

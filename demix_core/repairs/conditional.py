@@ -1,8 +1,10 @@
 """What a cell would be, judging by the other cells of its row: boosted trees per column, asked only where it matters.
 
 Trained on rows without suspect cells (where a row's errors come together, its other cells are wrong as well); suspect
-cells count as missing, and the label is left out, so that a repair tells a later model nothing of the label.
-Cost: one fit on at most FIT_ROWS rows per column with suspect cells.
+cells count as missing, and the label is left out, so that a repair tells a later model nothing of the label. Errors
+often come to the same columns of a row, so half of the rows learnt from get the gaps of rows that will be asked about:
+trees that never saw a gap make nothing of one. Numbers: a blend of two learners and the median, by held rows.
+Cost: one fit (numbers: two) on at most FIT_ROWS rows per column with suspect cells.
 """
 
 from __future__ import annotations
@@ -17,19 +19,28 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from demix_core.columns import labels, to_numeric
 from demix_core.repairs.patterns import decimals_of
 from demix_core.signals.out_of_fold import Columns
-from demix_core.signals.trees import Trees, some_value, trees_of
+from demix_core.signals.trees import Trees, blend, some_value, trees_of
 from demix_core.types import ColumnKind, Schema
 
 SUSPECT = 0.5
 FIT_ROWS, LEAST_ROWS = 6000, 40
 ITERATIONS = 40
+LEAVES, SHRINK = 15, 10.0
+"""Of the trees for categories: small and slow to be sure, or they do worse than the most frequent category."""
+
 MOST_CATEGORIES = 30
 """Categories that are predicted, the most frequent ones."""
 
 ALTERNATIVES = 3
 LEAST_PROBABILITY = 0.02
 HELD = 0.2
-"""Share of the rows that the interval is measured on."""
+"""Share of the rows that the interval and the blend are measured on."""
+
+GAPPED = 0.5
+"""Share of the rows learnt from that get the gaps of an asked row; the others say what whole rows tell."""
+
+WEIGHTS = tuple((u / 5, v / 5) for u in range(6) for v in range(6 - u))
+"""Blends that are tried: weights of the two learners, the rest is the median's."""
 
 INTERVAL = (0.1, 0.9)
 FEW_VALUES = 40
@@ -149,9 +160,17 @@ def learn_guesser(
         others = np.delete(hidden, place, 1)
         learn = _numbers if column.kind is ColumnKind.NUMERIC else _categories
         if column.kind in (ColumnKind.NUMERIC, ColumnKind.CATEGORICAL, ColumnKind.BOOLEAN):
-            learned = learn(series, others, fit, np.flatnonzero(asked[:, place]), seed, int(place))
+            rows = np.flatnonzero(asked[:, place])
+            learned = learn(series, others, fit, rows, seed, int(place))
             made += [learned] if learned is not None else []
     return Guesser(columns, tuple(made))
+
+
+def _gapped(x: np.ndarray, asked: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """The rows with the gaps of others on top, for a share of them. x: float [n, F]; asked: [m, F], whose gaps."""
+    rng = np.random.default_rng(seed)
+    gaps = np.isnan(asked[rng.integers(len(asked), size=len(x))]) & (rng.random(len(x)) < share)[:, None]
+    return np.where(gaps, np.nan, x)
 
 
 def _numbers(
@@ -162,14 +181,24 @@ def _numbers(
     if len(fit) < LEAST_ROWS:
         return None
     held, learned = np.split(fit, [int(HELD * len(fit))])
-    model = HistGradientBoostingRegressor(
-        loss="absolute_error", max_iter=ITERATIONS, learning_rate=0.15, early_stopping=False, random_state=seed
-    ).fit(some_value(x[learned]), y[learned])
-    low, high = np.quantile(y[held] - model.predict(x[held]), INTERVAL)
+    cells, middle = some_value(_gapped(x[learned], x[rows], GAPPED, seed)), float(np.median(y[learned]))
+    parts = [trees_of(_number_model(loss, seed).fit(cells, y[learned])) for loss in ("absolute_error", "squared_error")]
+    asked_alike = _gapped(x[held], x[rows], 1.0, seed)
+    off = [p.predict(asked_alike)[:, 0] - middle for p in parts]
+    left = [y[held] - middle - u * off[0] - v * off[1] for u, v in WEIGHTS]
+    best = int(np.argmin([np.abs(e).mean() for e in left]))
+    low, high = np.quantile(left[best], INTERVAL)
     return ColumnGuesser(
-        place, trees_of(model), low=float(low), high=float(high), decimals=decimals_of(series, rows),
-        known=np.unique(y[fit]),
+        place, blend(parts, WEIGHTS[best], middle), low=float(low), high=float(high),
+        decimals=decimals_of(series, rows), known=np.unique(y[fit]),
     )  # fmt: skip
+
+
+def _number_model(loss: str, seed: int) -> HistGradientBoostingRegressor:
+    """Absolute errors bear wrong cells among those learnt from, squared ones see more of the ends of a long tail."""
+    return HistGradientBoostingRegressor(
+        loss=loss, max_iter=ITERATIONS, learning_rate=0.15, early_stopping=False, random_state=seed
+    )
 
 
 def _categories(
@@ -182,6 +211,7 @@ def _categories(
         return None
     rounds = max(10, ITERATIONS // max(1, len(kept) // 3))
     model = HistGradientBoostingClassifier(
-        max_iter=rounds, learning_rate=0.15, early_stopping=False, random_state=seed
-    ).fit(some_value(x[fit]), texts[fit])
+        max_iter=rounds, learning_rate=0.15, max_leaf_nodes=LEAVES, l2_regularization=SHRINK, early_stopping=False,
+        random_state=seed,
+    ).fit(some_value(_gapped(x[fit], x[rows], GAPPED, seed)), texts[fit])  # fmt: skip
     return ColumnGuesser(place, trees_of(model), tuple(map(str, model.classes_)))

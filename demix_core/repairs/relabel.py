@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
 from demix_core.repairs.base import REPAIRS, Declined, Evidence, Proposal
+from demix_core.repairs.targets import TargetGuesser, learn_target
 from demix_core.types import Action, ErrorType
 
 ALTERNATIVES, LEAST_PROBABILITY = 4, 0.02
@@ -22,7 +24,10 @@ AMONG = 3
 
 @REPAIRS.register("relabel")
 class Relabel:
-    """The most likely other class by the mean of model and out-of-fold learner; regression: that learner's value."""
+    """The most likely other class by the mean of model and out-of-fold learner; regression: see targets.
+
+    Numbers: leaving the row out would help about as much (development tables, see ARCHITECTURE), but loses its cells.
+    """
 
     error_type = ErrorType.LABEL
     action = Action.RELABEL
@@ -32,8 +37,42 @@ class Relabel:
     @staticmethod
     def propose(evidence: Evidence, rows: np.ndarray) -> Iterator[list[Proposal] | Declined]:
         """One proposal a row, never the given label."""
-        for row in rows:
-            yield _other_class(evidence, int(row)) if evidence.classes else _other_value(evidence, int(row))
+        if evidence.classes:
+            yield from (_other_class(evidence, int(row)) for row in rows)
+            return
+        if len(rows):
+            guesser = evidence.learned.target if evidence.learned else learn(evidence, rows)
+            likely = _values(evidence, rows, guesser)
+            yield from (_other_value(evidence, int(row), value) for row, value in zip(rows, likely, strict=True))
+
+
+@dataclass(frozen=True)
+class Value:
+    """What a numeric target would be, the spread of its residuals and an 80 % interval, in target units."""
+
+    value: float
+    scale: float
+    low: float
+    high: float
+
+
+def learn(evidence: Evidence, rows: np.ndarray) -> TargetGuesser | None:
+    """How to guess the target of these rows, the ones to be mended; None for classes and for too few rows."""
+    if evidence.classes:
+        return None
+    doubt = evidence.probabilities[:, list(ErrorType).index(ErrorType.LABEL)]
+    return learn_target(evidence.frame, evidence.schema, evidence.given, doubt, evidence.wrong, rows)
+
+
+def _values(evidence: Evidence, rows: np.ndarray, guesser: TargetGuesser | None) -> Iterator[Value]:
+    """Per row; by the out-of-fold learner where there is no better one."""
+    if guesser is None:
+        half = Z80 * evidence.residual_scale
+        for value in evidence.out_of_fold[rows, 0].astype(float):
+            yield Value(value, evidence.residual_scale, value - half, value + half)
+        return
+    for value in guesser.guess(evidence.frame.iloc[rows], evidence.schema, evidence.wrong[rows]):
+        yield Value(float(value), guesser.scale, value + guesser.low, value + guesser.high)
 
 
 def _other_class(evidence: Evidence, row: int) -> list[Proposal] | Declined:
@@ -63,15 +102,13 @@ def _class_reason(p: np.ndarray, given: int, best: int, old: str, new: str) -> s
     return f"Given '{old}', but rows like this one are '{new}' with probability {p[best]:.2f}.{tail}"
 
 
-def _other_value(evidence: Evidence, row: int) -> list[Proposal] | Declined:
-    value = float(evidence.out_of_fold[row, 0])
-    old, new = evidence.cell(row, evidence.schema.target), evidence.target_text(value)
-    if not math.isfinite(value) or new == old:
+def _other_value(evidence: Evidence, row: int, likely: Value) -> list[Proposal] | Declined:
+    old, new = evidence.cell(row, evidence.schema.target), evidence.target_text(likely.value)
+    if not math.isfinite(likely.value) or new == old:
         return Declined("The value that rows like this one have is the given one.")
-    scale = max(evidence.residual_scale, 1e-12)
-    apart = abs(float(evidence.given[row]) - value)
-    certainty = math.erf(apart / scale / math.sqrt(2))  # P(an ordinary residual is smaller than this one)
-    low, high = (evidence.target_text(value + side * Z80 * scale) for side in (-1, 1))
+    apart = abs(float(evidence.given[row]) - likely.value)
+    certainty = math.erf(apart / max(likely.scale, 1e-12) / math.sqrt(2))  # P(an ordinary residual is smaller)
+    low, high = evidence.target_text(likely.low), evidence.target_text(likely.high)
     reason = f"Given {old}, but rows like this one have about {new} (80 %: {low} to {high})."
     other = evidence.target_text(float(evidence.model[row, 0]))
     alternatives = ((other, math.nan),) if other not in (old, new) else ()

@@ -76,6 +76,27 @@ def some_value(x: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(x).all(0), 0.0, x)
 
 
+def blend(parts: Sequence[Trees], weights: Sequence[float], middle: float) -> Trees:
+    """Trees of numbers as one: middle + Σ weight · (what a part predicts − middle)."""
+    base = middle + sum(w * (float(p.base[0]) - middle) for p, w in zip(parts, weights, strict=True))
+
+    def joined(name: str, kind: type) -> np.ndarray:
+        return _padded([row for p in parts for row in getattr(p, name)], kind)
+
+    scaled = [w * tree for p, w in zip(parts, weights, strict=True) for tree in p.value[..., 0]]
+    return Trees(
+        feature=joined("feature", np.int32),
+        threshold=joined("threshold", np.float64),
+        missing_left=joined("missing_left", bool),
+        left=joined("left", np.int32),
+        right=joined("right", np.int32),
+        value=_padded(scaled, np.float64)[..., None],
+        output=np.concatenate([p.output for p in parts]),
+        base=np.array([base]),
+        link=NUMBER,
+    )
+
+
 def trees_of(model: Any) -> Trees:
     """Of a fitted HistGradientBoosting model without categorical splits, or a DecisionTreeClassifier."""
     if isinstance(model, DecisionTreeClassifier):
