@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from demix_core.benchmark import architectures
+from demix_core.benchmark import architectures, grades
 from demix_core.benchmark._peers import PEERS
 from demix_core.benchmark._tables import ASSETS, load
 from demix_core.benchmark.real import TARGETS, tally
@@ -32,6 +33,7 @@ from demix_core.benchmark.repair import (
 )
 from demix_core.classifiers.detect import Case
 from demix_core.classifiers.planted import make_case
+from demix_core.errors import InputError
 from demix_core.evaluation.two_samples import holm
 from demix_core.planting import Parts, split_and_plant
 from demix_core.settings import Settings
@@ -172,6 +174,41 @@ def test_cells_are_tallied_one_by_one() -> None:
     line = found.line()
     assert line["detect F1"] == pytest.approx(2 / 3, abs=1e-3)
     assert line["repair precision"] == pytest.approx(1 / 3, abs=1e-3)
+
+
+def grades_table(n: int = 300) -> pd.DataFrame:
+    """Exams, and letters by their mean; every tenth is noisy."""
+    exams = np.random.default_rng(0).integers(40, 100, (n, 3))
+    letters = np.array(list("FDCBA"))[np.clip(exams.mean(1) // 10 - 5, 0, 4).astype(int)]
+    noisy = np.where(np.arange(n) % 10 == 0, np.where(letters == "A", "F", "A"), letters)
+    named = pd.DataFrame(exams, columns=["exam_1", "exam_2", "exam_3"])
+    return named.assign(stud_ID=[f"{i:06x}" for i in range(n)], letter_grade=letters, noisy_letter_grade=noisy)
+
+
+def test_student_grades_are_split_without_their_truth_and_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grades, "FILE", tmp_path / "grades.csv")
+    with pytest.raises(InputError, match="get them from https:"):
+        grades.run(quick=True)
+    grades_table().to_csv(grades.FILE, index=False)
+    schema, train, held = grades.split(grades.read(), 0)
+    assert (len(train.rows), len(held.rows)) == (240, 60)
+    assert set(train.rows) == {"exam_1", "exam_2", "exam_3", "noisy_letter_grade"} == {c.name for c in schema.columns}
+    ours = next(line for line in grades._one(0) if line["method"] == grades.OURS)
+    assert ours["AP"] > 0.8 and ours["relabels right"] > 0.7
+
+
+def test_a_line_of_grades_is_what_scikit_learn_says() -> None:
+    wrong = np.array([True, True, False, False, False])
+    line = grades.score("x", wrong, np.array([0.9, 0.2, 0.5, 0.1, 0.0]), np.array([True, False, True, False, False]))
+    assert (line["precision"], line["recall"], line["F1"], line["told"]) == (0.5, 0.5, 0.5, 0.5)
+    assert line["AP"] == pytest.approx((1 + 2 / 3) / 2)
+    runs = pd.DataFrame(
+        [line | {"method": m, "seed": s, "AP": ap} for s in range(6) for m, ap in (("DeMix", 0.9), ("y", 0.5))]
+    )
+    ours, theirs = grades.report(runs)["table"]
+    assert ours["AP"] == "0.900 ± 0.000" and ours["p"] is None and theirs["p"] == round(2 / 2**6, 4)
 
 
 def test_architectures_are_compared_within_the_same_table_and_seed() -> None:
