@@ -90,7 +90,9 @@ def _methods(
     labels = [p for p in suggest(evidence, flags).patches if p.error_type is ErrorType.LABEL]
     mended = [p.new == train.true[p.row_id] for p in labels if wrong[p.row_id]]
     at = list(ErrorType).index(ErrorType.LABEL)
-    yield score(OURS, wrong, found.probabilities[:, at], flags[:, at]) | {"relabels right": float(np.mean(mended))}
+    yield score(OURS, wrong, found.probabilities[:, at], flags[:, at]) | {
+        "relabels right": float(np.mean(mended)) if mended else None
+    }
     here = calibrate(found, case, held, settings)
     p = here.probabilities[:, at]
     yield score(CALIBRATED, wrong, p, p >= here.thresholds[ErrorType.LABEL])
