@@ -1,9 +1,9 @@
 """What a cell would be, judging by the other cells of its row: boosted trees per column, asked only where it matters.
 
 Trained on rows without suspect cells (where a row's errors come together, its other cells are wrong as well); suspect
-cells count as missing, and the label is left out, so that a repair tells a later model nothing of the label. Errors
-often come to the same columns of a row, so half of the rows learnt from get the gaps of rows that will be asked about:
-trees that never saw a gap make nothing of one. Numbers: a blend of two learners and the median, by held rows.
+cells count as missing, and the label is left out, so that a repair tells a later model nothing of the label. Numbers:
+errors often come to the same columns of a row, so half of the rows learnt from get the gaps of rows that will be asked
+about (trees that never saw a gap make nothing of one); two learners and the median are blended by held rows.
 Cost: one fit (numbers: two) on at most FIT_ROWS rows per column with suspect cells.
 """
 
@@ -25,9 +25,6 @@ from demix_core.types import ColumnKind, Schema
 SUSPECT = 0.5
 FIT_ROWS, LEAST_ROWS = 6000, 40
 ITERATIONS = 40
-LEAVES, SHRINK = 15, 10.0
-"""Of the trees for categories: small and slow to be sure, or they do worse than the most frequent category."""
-
 MOST_CATEGORIES = 30
 """Categories that are predicted, the most frequent ones."""
 
@@ -211,7 +208,6 @@ def _categories(
         return None
     rounds = max(10, ITERATIONS // max(1, len(kept) // 3))
     model = HistGradientBoostingClassifier(
-        max_iter=rounds, learning_rate=0.15, max_leaf_nodes=LEAVES, l2_regularization=SHRINK, early_stopping=False,
-        random_state=seed,
-    ).fit(some_value(_gapped(x[fit], x[rows], GAPPED, seed)), texts[fit])  # fmt: skip
+        max_iter=rounds, learning_rate=0.15, early_stopping=False, random_state=seed
+    ).fit(some_value(x[fit]), texts[fit])
     return ColumnGuesser(place, trees_of(model), tuple(map(str, model.classes_)))
