@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -124,7 +126,8 @@ def _interrupted() -> None:
     get().forget_presses()
 
 
-def test_a_press_outlives_an_interruption_and_acts_once() -> None:
+def test_a_press_outlives_an_interruption_and_acts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])  # spawned processes need it
     app = AppTest.from_function(_interrupted).run()
     app.session_state.interrupting = True
     app.button("plain_button").click().run()
