@@ -14,19 +14,19 @@ import numpy as np
 import pandas as pd
 from sklearn.ensemble import HistGradientBoostingRegressor
 
+from demix_core.repairs.conditional import INTERVAL, SUSPECT
 from demix_core.signals.out_of_fold import Columns
 from demix_core.signals.trees import Trees, some_value, trees_of
 from demix_core.types import Schema
 
-DOUBT, SUSPECT = 0.15, 0.5
-"""P(label wrong) from which a row is not learnt from, P(cell wrong) from which a cell counts as missing."""
+DOUBT = 0.15
+"""P(label wrong) from which a row is not learnt from."""
 
 FIT_ROWS, LEAST_ROWS = 20_000, 200
 ITERATIONS = 60
 HELD = 0.1
 """Share of the rows that the residuals are measured on."""
 
-INTERVAL = (0.1, 0.9)
 NORMAL = 1.4826
 """The standard deviation of a normal over its median absolute deviation."""
 
