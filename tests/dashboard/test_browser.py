@@ -221,7 +221,7 @@ def test_the_sheet_of_keys_and_what_is_typed_ahead_of_a_field(browser: Browser, 
     page.wait_for_selector('#history[data-n="1"]')
     page.get_by_text("ask xaver").wait_for()
     page.locator(".st-key-take_back_1 button").first.click()
-    page.get_by_text("taken back").wait_for()
+    page.get_by_text("· taken back").wait_for()
     assert decided(page) == 0 and errors_of(page) == []
     page.close()
 
