@@ -131,3 +131,26 @@ def test_synthetic_tables_are_usable_and_varied() -> None:
             assert set(schema.classes) == set(frame[TARGET])
         shapes.add((frame.shape[1], len(schema.classes)))
     assert len(shapes) > 6
+
+
+@pytest.mark.parametrize("protocol", ["paper", "broad", "wide"])
+def test_columns_of_true_and_false_can_be_corrupted(protocol: str) -> None:
+    """A parquet file's booleans stay booleans unless a wrong cell is none, and a target of them is flipped."""
+    rng = np.random.default_rng(3)
+    columns = {name: rng.random(300) < 0.4 for name in ("owner", "member", "target")}
+    frame = pd.DataFrame({"age": rng.normal(40, 9, 300), **columns})
+    kinds = {"age": ColumnKind.NUMERIC, "owner": ColumnKind.BOOLEAN, "member": ColumnKind.BOOLEAN}
+    schema = Schema(
+        columns=(*(Column(n, k) for n, k in kinds.items()), Column("target", ColumnKind.BOOLEAN)),
+        target="target", task=Task.CLASSIFICATION, classes=("False", "True"),
+    )  # fmt: skip
+    for seed in range(12):
+        dirty = inject(frame, schema, protocol, 0.6, seed)
+        flipped = dirty.truth["label_error"].to_numpy(bool)
+        was, now = frame["target"].to_numpy()[dirty.kept], dirty.frame["target"].to_numpy()
+        cells = {c: to_text(dirty.frame[c]) for c in ("owner", "member")}
+        for c, texts in cells.items():
+            changed = texts != to_text(frame[c])[dirty.kept]
+            named = dirty.truth["columns"].str.split("|").apply(lambda names, c=c: c in names).to_numpy()
+            assert (changed == named).all()
+        assert flipped.any() and (was[flipped] != now[flipped]).all() and (was[~flipped] == now[~flipped]).all()

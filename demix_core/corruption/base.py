@@ -93,10 +93,15 @@ def keep_minority(frame: pd.DataFrame, rule: Rule, share: float, rng: np.random.
     return kept, against[kept]
 
 
+def holds_numbers(series: pd.Series) -> bool:
+    """Whether the dtype is one of numbers; pandas itself counts booleans among them."""
+    return pd.api.types.is_numeric_dtype(series) and not pd.api.types.is_bool_dtype(series)
+
+
 def write_numbers(frame: pd.DataFrame, rows: np.ndarray, column: str, numbers: np.ndarray) -> None:
     """Put numbers into cells in the column's own form: its decimals as text, its dtype otherwise. Changes frame."""
     series = frame[column]
-    if pd.api.types.is_numeric_dtype(series):
+    if holds_numbers(series):
         if pd.api.types.is_integer_dtype(series) and np.isfinite(numbers).all():
             numbers = np.round(np.clip(numbers, -(2.0**31), 2.0**31 - 1)).astype(np.int64)
         elif pd.api.types.is_integer_dtype(series):
@@ -155,7 +160,7 @@ def flip_labels(frame: pd.DataFrame, schema: Schema, rows: np.ndarray, rng: np.r
 
 def write_cells(frame: pd.DataFrame, rows: np.ndarray, column: str, texts: np.ndarray) -> None:
     """Put texts into cells of any column, as numbers where the column's dtype is numeric. Changes frame."""
-    if pd.api.types.is_numeric_dtype(frame[column]):
+    if holds_numbers(frame[column]):
         write_numbers(frame, rows, column, pd.to_numeric(pd.Series(texts)).to_numpy(np.float64))
     elif pd.api.types.is_bool_dtype(frame[column]):
         _put(frame, rows, column, np.array([t == "True" for t in texts]))

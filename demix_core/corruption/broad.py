@@ -16,6 +16,7 @@ from demix_core.corruption.base import (
     Rule,
     category_columns,
     flip_labels,
+    holds_numbers,
     keep_minority,
     numeric_columns,
     other_value,
@@ -81,7 +82,7 @@ def _shuffled(frame: pd.DataFrame, rows: np.ndarray, column: str, rng: np.random
 
 
 def _missing(frame: pd.DataFrame, rows: np.ndarray, column: str, rng: np.random.Generator) -> None:
-    if pd.api.types.is_numeric_dtype(frame[column]):
+    if holds_numbers(frame[column]):
         write_numbers(frame, rows, column, np.full(len(rows), np.nan))
     else:
         write_texts(frame, rows, column, np.full(len(rows), "", object))
@@ -237,7 +238,7 @@ class BroadPlan(Plan):
 def _seen(frame: pd.DataFrame, rows: np.ndarray, column: str) -> np.ndarray:
     """What stands in the cells, numbers by their value."""
     series = frame[column].iloc[rows]
-    return to_numeric(series).astype(str) if pd.api.types.is_numeric_dtype(series) else to_text(series).astype(str)
+    return to_numeric(series).astype(str) if holds_numbers(series) else to_text(series).astype(str)
 
 
 def _swap(frame: pd.DataFrame, rows: np.ndarray, columns: list[str]) -> None:
