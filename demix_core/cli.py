@@ -441,19 +441,26 @@ def train_dec(
     out: Annotated[Path, typer.Option("--out", "-o", help="The checkpoint (safetensors); its card goes beside it.")],
     corpus: Annotated[Path, typer.Option(help="Keeps the drawn tables, for a second training.")] = Path(".demix")
     / "corpus",
-    tables: Annotated[int, typer.Option(help="How many synthetic tables to draw.")] = 500,
+    tables: Annotated[int, typer.Option(help="How many tables to draw.")] = 500,
     epochs: Annotated[int, typer.Option(help="Passes over all rows.")] = 4,
     without: Annotated[
         list[str] | None, typer.Option(help="Leave out: influence, similarity or side. Repeatable.")
     ] = None,
+    refine: Annotated[
+        str, typer.Option(help="Go on from this checkpoint, on public tables instead of synthetic ones.")
+    ] = "",
+    unseen: Annotated[str, typer.Option(help="With --refine: leave out this corruption protocol.")] = "",
     workers: Annotated[int, typer.Option(help="Processes that draw tables.")] = 2,
     seed: Annotated[int, typer.Option(help=SEED_HELP)] = 1,
 ) -> None:
-    """Train the error classifier on synthetic tables with planted errors."""
+    """Train the error classifier on tables with planted errors."""
     from demix_core.classifiers.train import TrainSettings
     from demix_core.classifiers.train import train_dec as train
 
-    chosen = TrainSettings(tables=tables, seed=seed, epochs=epochs, workers=workers, without=tuple(without or ()))
+    chosen = TrainSettings(
+        tables=tables, seed=seed, epochs=epochs, workers=workers, without=tuple(without or ()), refine=refine,
+        unseen=unseen,
+    )  # fmt: skip
     with reports.progress_bar() as progress, storing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         card = train(corpus, out, chosen, progress)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from demix_core.columns import to_numeric, to_text
 from demix_core.corruption import PROTOCOLS, inject, inject_all
-from demix_core.corruption.base import Condition, Rule, keep_minority
+from demix_core.corruption.base import Condition, Rule, keep_minority, write_cells
 from demix_core.corruption.paper import MINORITY_SHARE, published_rule
 from demix_core.corruption.synthetic import TARGET, draw_table
 from demix_core.types import Column, ColumnKind, Schema, Task
@@ -154,3 +154,12 @@ def test_columns_of_true_and_false_can_be_corrupted(protocol: str) -> None:
             named = dirty.truth["columns"].str.split("|").apply(lambda names, c=c: c in names).to_numpy()
             assert (changed == named).all()
         assert flipped.any() and (was[flipped] != now[flipped]).all() and (was[~flipped] == now[~flipped]).all()
+
+
+def test_a_number_can_change_places_with_a_text() -> None:
+    """Categories written as numbers or as true and false, in a group of columns with texts: broad swaps them."""
+    frame = pd.DataFrame({"hand": ["left", "right"] * 4, "code": np.arange(8), "owner": [True, False] * 4})
+    for column in ("code", "owner"):
+        write_cells(frame, np.array([1, 2]), column, np.array(["right", "left"], object))
+    assert to_text(frame["code"]).tolist() == ["0", "right", "left", "3", "4", "5", "6", "7"]
+    assert to_text(frame["owner"]).tolist()[:4] == ["True", "right", "left", "False"]

@@ -1,11 +1,12 @@
 """Training data of the DEC: many tables, each corrupted and seen under two environments (S, m1) and (S′, m2).
 
-Every table comes from one number of one seeded command; a table's file is written once and reused.
+Every table comes from one number of one seeded command; a table's file is written once and reused. A source says how
+a number becomes a table: SYNTHETIC here, real ones in public_tables.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +49,8 @@ class Example:
 
     features float32 [2, R, F] (ranks are within the whole table); context float32 [2, F″], of the whole table;
     tokens float16 [2, R, T, C]; models int64 [2]; cells float16 [R, P, Q]; present, wrong bool [R, P];
-    truth bool [R, 3]; names and groups of features, and context_names and context_groups.
+    truth bool [R, 3]; names and groups of features, and context_names and context_groups; origin: of a public table
+    where it is from.
     """
 
     features: np.ndarray
@@ -63,6 +65,15 @@ class Example:
     groups: tuple[str, ...]
     context_names: tuple[str, ...]
     context_groups: tuple[str, ...]
+    origin: str = ""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where examples come from: (number, seed) -> Example. name: of its files."""
+
+    name: str
+    draw: Callable[[int, int], Example]
 
 
 @dataclass(frozen=True)
@@ -93,6 +104,9 @@ def draw_example(number: int, seed: int) -> Example:
     parts = [frame.iloc[held:].reset_index(drop=True), frame.iloc[:held].reset_index(drop=True)]
     train, validation = inject_all(parts, schema, protocol, None, int(rng.integers(2**31)))
     return describe(train.frame, train.truth, validation.frame, schema, rng)
+
+
+SYNTHETIC = Source("synthetic", draw_example)
 
 
 def describe(
@@ -176,9 +190,10 @@ BOOLEANS = ("present", "wrong", "truth")
 
 def save_example(example: Example, path: Path) -> None:
     """One safetensors file, names as metadata."""
-    arrays = {k: np.ascontiguousarray(v) for k, v in vars(example).items() if k not in NAMED}
+    arrays = {k: np.ascontiguousarray(v) for k, v in vars(example).items() if k not in (*NAMED, "origin")}
     arrays |= {name: arrays[name].astype(np.uint8) for name in BOOLEANS}
-    meta = {name: "\n".join(getattr(example, name)) for name in NAMED} | {"format": str(FORMAT)}
+    meta = {name: "\n".join(getattr(example, name)) for name in NAMED}
+    meta |= {"format": str(FORMAT), "origin": example.origin}
     temporary = path.with_suffix(".tmp")
     save_file(arrays, temporary, metadata=meta)
     temporary.replace(path)
@@ -190,23 +205,35 @@ def load_example(path: Path) -> Example:
     with safe_open(path, "numpy") as file:
         meta = file.metadata()
     values: dict[str, Any] = {**arrays, **{name: arrays[name].astype(bool) for name in BOOLEANS}}
-    return Example(**values | {name: tuple(meta[name].split("\n")) for name in NAMED})
+    names = {name: tuple(meta[name].split("\n")) for name in NAMED}
+    return Example(**values | names, origin=meta.get("origin", ""))
 
 
-def _draw_to(path: Path, number: int, seed: int) -> Path:
+def origin_of(path: Path) -> str:
+    """The example's origin alone."""
+    with safe_open(path, "numpy") as file:
+        return str(file.metadata().get("origin", ""))
+
+
+def _draw_to(path: Path, source: Source, number: int, seed: int) -> Path:
     if not path.exists():
-        save_example(draw_example(number, seed), path)
+        save_example(source.draw(number, seed), path)
     return path
 
 
 def build_corpus(
-    folder: Path, numbers: Sequence[int], seed: int, workers: int = 2, progress: Progress = no_progress
+    folder: Path,
+    numbers: Sequence[int],
+    seed: int,
+    workers: int = 2,
+    progress: Progress = no_progress,
+    source: Source = SYNTHETIC,
 ) -> list[Path]:
     """Draw the tables of these numbers that are not there yet, in `workers` processes; returns their files in order."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{FORMAT}-{seed}-{number:05d}.safetensors" for number in numbers]
+    paths = [folder / f"{FORMAT}-{source.name}-{seed}-{number:05d}.safetensors" for number in numbers]
     with one_core_each(workers) as pool:
-        jobs = [pool.submit(_draw_to, path, number, seed) for path, number in zip(paths, numbers, strict=True)]
+        jobs = [pool.submit(_draw_to, path, source, number, seed) for path, number in zip(paths, numbers, strict=True)]
         for done, job in enumerate(as_completed(jobs), 1):
             job.result()
             progress(done / len(jobs), f"Table {done} of {len(jobs)}")

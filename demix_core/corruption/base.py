@@ -159,13 +159,16 @@ def flip_labels(frame: pd.DataFrame, schema: Schema, rows: np.ndarray, rng: np.r
 
 
 def write_cells(frame: pd.DataFrame, rows: np.ndarray, column: str, texts: np.ndarray) -> None:
-    """Put texts into cells of any column, as numbers where the column's dtype is numeric. Changes frame."""
+    """Put texts into cells of any column, in the column's dtype where all of them fit it. Changes frame."""
     if holds_numbers(frame[column]):
-        write_numbers(frame, rows, column, pd.to_numeric(pd.Series(texts)).to_numpy(np.float64))
-    elif pd.api.types.is_bool_dtype(frame[column]):
-        _put(frame, rows, column, np.array([t == "True" for t in texts]))
-    else:
-        write_texts(frame, rows, column, texts)
+        numbers = to_numeric(pd.Series(texts, dtype=object))
+        if not (np.isnan(numbers) & (texts != "")).any():
+            write_numbers(frame, rows, column, numbers)
+            return
+    elif pd.api.types.is_bool_dtype(frame[column]) and np.isin(texts.astype(str), ("True", "False")).all():
+        _put(frame, rows, column, texts == "True")
+        return
+    write_texts(frame, rows, column, texts)
 
 
 def truth_table(label: Bools, spurious: Bools, touched: dict[str, Bools]) -> pd.DataFrame:
