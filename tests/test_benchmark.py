@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from sklearn.metrics import average_precision_score
 
-from demix_core.benchmark import architectures, grades
+from demix_core.benchmark import architectures, grades, probe
 from demix_core.benchmark._peers import PEERS
 from demix_core.benchmark._tables import ASSETS, load
 from demix_core.benchmark.real import TARGETS, tally
@@ -32,6 +34,7 @@ from demix_core.benchmark.repair import (
     same,
 )
 from demix_core.classifiers.detect import Case
+from demix_core.classifiers.features import set_statistics
 from demix_core.classifiers.planted import make_case
 from demix_core.errors import InputError
 from demix_core.evaluation.two_samples import holm
@@ -227,3 +230,27 @@ def test_architectures_are_compared_within_the_same_table_and_seed() -> None:
 def test_the_architectures_called_seen_are_those_on_the_shipped_classifiers_card() -> None:
     card = json.loads((ASSETS / "dec.json").read_text(encoding="utf-8"))
     assert card["data"]["task_models"] == list(architectures.SEEN)
+
+
+def test_probe_finds_what_a_line_can_find_and_nothing_in_noise() -> None:
+    rng = np.random.default_rng(0)
+    by_chance = []
+    for seed in range(20):
+        truth = rng.random((400, 2)) < 0.2
+        x = rng.normal(size=(400, 6))
+        x[:, 1] += 2 * truth[:, 0]
+        seen, unseen = probe.probe(x, truth, 99, seed)
+        assert seen["AP"] > 0.6 and seen["p"] == pytest.approx(1 / 100)
+        assert unseen["AP shuffled"] == pytest.approx(0.2, abs=0.08)
+        by_chance.append(unseen["p"] <= 0.05)
+    assert sum(by_chance) <= 4  # more than that: once in 400 such tests
+    scores = rng.normal(size=(400, 2))
+    ours = probe.average_precisions(scores, truth)
+    assert ours == pytest.approx([average_precision_score(truth[:, k], scores[:, k]) for k in (0, 1)])
+
+
+def test_probe_reads_the_papers_channels_alone() -> None:
+    token, norm = torch.rand(5, 40, 6), torch.rand(5)
+    found = probe.paper_statistics(set_statistics(token, norm))
+    token[:, :, 1:3], norm[:] = 0.0, 9.0  # last and first layer, gradient norm: ours on top
+    assert found.shape[1] > 20 and np.array_equal(found, probe.paper_statistics(set_statistics(token, norm)))
