@@ -20,7 +20,7 @@ PACKAGES = ("numpy", "pandas", "pyarrow", "scikit-learn", "scipy", "torch", "uma
 
 ESTIMATED = (
     "wrong: the mean calibrated probability over all rows; right: over the flagged ones. low to high holds for 90 % of "
-    "the synthetic tables that training never saw, but far less often on real ones: see bench detect"
+    "the tasks from public tables that training never saw; how often it does on other tables: see bench detect"
 )
 
 
