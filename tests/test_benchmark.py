@@ -11,7 +11,7 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score
 
-from demix_core.benchmark import architectures, grades, probe
+from demix_core.benchmark import architectures, calibration, detect, grades, probe
 from demix_core.benchmark._peers import PEERS
 from demix_core.benchmark._tables import ASSETS, load
 from demix_core.benchmark.real import TARGETS, tally
@@ -254,3 +254,22 @@ def test_probe_reads_the_papers_channels_alone() -> None:
     found = probe.paper_statistics(set_statistics(token, norm))
     token[:, :, 1:3], norm[:] = 0.0, 9.0  # last and first layer, gradient norm: ours on top
     assert found.shape[1] > 20 and np.array_equal(found, probe.paper_statistics(set_statistics(token, norm)))
+
+
+def test_calibration_compares_the_same_runs_with_and_without() -> None:
+    runs = [
+        {
+            "table": table, "protocol": "paper", "alpha": 0.5, "seed": seed, "method": method, "kind": kind,
+            "F1": 0.5 + gain * (method == calibration.CALIBRATED), "told": 0.6, "AP": 0.6,
+        }
+        for table, gain in (("bank", 0.1), ("air", 0.3))
+        for seed in (1, 2, 3)
+        for method in (detect.OURS, calibration.CALIBRATED)
+        for kind in ("LE", "FE", "SC")
+    ]  # fmt: skip
+    found = calibration.report(pd.DataFrame(runs))
+    without, learnt = found["table"]
+    assert (without["mean F1"], learnt["mean F1"]) == (".500 ±.000", ".700 ±.000")
+    of_f1, of_ap = found["significance"]
+    assert of_f1["mean difference"] == pytest.approx(0.2) and of_f1["wins"] == of_f1["runs"] == 6
+    assert of_f1["p over runs"] == pytest.approx(2 / 2**6) and of_ap["p over runs, Holm"] == 1.0
