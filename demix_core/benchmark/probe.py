@@ -34,7 +34,7 @@ ROWS = 5_000
 """A larger table is sampled after influence was measured."""
 
 FOLDS = 5
-PERMUTATIONS = 999
+PERMUTATIONS = 1_999
 RIDGE = 1e-3
 """Of the mean diagonal of XᵀX."""
 
