@@ -7,7 +7,7 @@ of them are swaps at all (Saerens et al. 2002). Where hardly any are, none is na
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -69,8 +69,9 @@ def find_swaps(
     if len(calm) < LEAST_FIT or x.shape[1] < 3:
         return {}
     best: dict[int, Swap] = {}
-    for first, second in _promising(frame, schema, wrong, rows, calm):
-        codes = _codes(frame, schema, first, second)
+    columns = [_read(frame[c.name], c.kind) for c in schema.features]
+    for first, second in _promising(columns, schema, wrong, rows, calm):
+        codes = _codes(columns[first], columns[second])
         others = np.delete(x, [first, second], 1)
         p = _probabilities(codes, others, calm, rows, rng)
         p = np.where(_helps(frame, schema, wrong, first, second)[rows], p, 0)
@@ -95,15 +96,20 @@ def _helps(frame: pd.DataFrame, schema: Schema, wrong: np.ndarray, first: int, s
 
 
 def _promising(
-    frame: pd.DataFrame, schema: Schema, wrong: np.ndarray, rows: np.ndarray, calm: np.ndarray
+    columns: Sequence[np.ndarray], schema: Schema, wrong: np.ndarray, rows: np.ndarray, calm: np.ndarray
 ) -> Iterator[tuple[int, int]]:
-    """Pairs of columns of one kind where a swap makes the cells of several rows likelier; the most such rows first."""
+    """Pairs of columns of one kind where a swap makes the cells of several rows likelier; the most such rows first.
+
+    columns: of each feature as by _read.
+    """
     suspect = wrong[rows] >= WEAK
     together = suspect.T.astype(int) @ suspect.astype(int)
     pairs = [(i, j) for i, j in combinations(range(len(schema.features)), 2) if _alike(schema, i, j)]
     pairs = [p for p in pairs if together[p] >= LEAST_ROWS]
     pairs.sort(key=lambda p: -together[p])
-    counted = [(_likelier(frame, schema, rows, calm, suspect, p), p) for p in pairs[:MOST_LOOKED]]
+    counted = [
+        (_likelier(_codes(columns[p[0]], columns[p[1]]), rows, calm, suspect, p), p) for p in pairs[:MOST_LOOKED]
+    ]
     counted.sort(key=lambda c: -c[0])
     yield from (p for count, p in counted[:MOST_FITTED] if count >= LEAST_ROWS)
 
@@ -114,27 +120,30 @@ def _alike(schema: Schema, i: int, j: int) -> bool:
     return (a is ColumnKind.NUMERIC and b is ColumnKind.NUMERIC) or (a in words and b in words)
 
 
-def _likelier(
-    frame: pd.DataFrame, schema: Schema, rows: np.ndarray, calm: np.ndarray, suspect: np.ndarray, pair: tuple[int, int]
-) -> int:
+def _likelier(codes: np.ndarray, rows: np.ndarray, calm: np.ndarray, suspect: np.ndarray, pair: tuple[int, int]) -> int:
     """Flagged rows whose two suspect cells a swap makes likelier, by how often their columns hold such values."""
-    u, v = (c[rows] for c in _binned(_codes(frame, schema, *pair), calm))
-    a, b = (c[calm] for c in _binned(_codes(frame, schema, *pair), calm))
+    binned = _binned(codes, calm)
+    u, v = (c[rows] for c in binned)
+    a, b = (c[calm] for c in binned)
     size = int(max(u.max(), v.max(), a.max(), b.max())) + 1
     log_a, log_b = (np.log((np.bincount(c, minlength=size) + 0.5) / (len(c) + 0.5 * size)) for c in (a, b))
     gain = log_a[v] + log_b[u] - log_a[u] - log_b[v]
     return int(((gain >= LEAST_GAIN) & suspect[:, pair[0]] & suspect[:, pair[1]]).sum())
 
 
-def _codes(frame: pd.DataFrame, schema: Schema, first: int, second: int) -> np.ndarray:
+def _read(series: pd.Series, kind: ColumnKind) -> np.ndarray:
+    """A column once for all its pairs: float64 [N], or object [N] of label texts."""
+    return to_numeric(series) if kind is ColumnKind.NUMERIC else labels(series)
+
+
+def _codes(one: np.ndarray, two: np.ndarray) -> np.ndarray:
     """float [N, 2]: numbers as they are; words by one common code, words of the first column low. NaN: no value."""
-    one, two = schema.features[first], schema.features[second]
-    if one.kind is ColumnKind.NUMERIC:
-        return np.stack([to_numeric(frame[one.name]), to_numeric(frame[two.name])], 1)
-    a, b = labels(frame[one.name]), labels(frame[two.name])
-    counts = pd.Series(b).value_counts().sub(pd.Series(a).value_counts(), fill_value=0).sort_values(kind="stable")
-    code = {text: float(i) for i, text in enumerate(counts.index) if text}
-    return np.stack([[code.get(t, np.nan) for t in texts] for texts in (a, b)], 1)
+    if one.dtype != object:
+        return np.stack([one, two], 1)
+    counts = pd.Series(two).value_counts().sub(pd.Series(one).value_counts(), fill_value=0).sort_values(kind="stable")
+    codes = np.stack([counts.index.get_indexer(pd.Index(texts, dtype=object)) for texts in (one, two)], 1)
+    empty = np.stack([one == "", two == ""], 1)
+    return np.where(empty, np.nan, codes.astype(np.float64))
 
 
 def _binned(codes: np.ndarray, calm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
