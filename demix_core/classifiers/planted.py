@@ -27,6 +27,7 @@ from demix_core.models.training import fit
 from demix_core.settings import Settings
 from demix_core.signals.base import compute
 from demix_core.types import ErrorType, Progress, Schema, ShouldStop, never_stop, no_progress
+from demix_core.workers import one_thread
 
 COPIES = 3
 PROTOCOL = "wide"
@@ -168,6 +169,7 @@ def _inputs(features: np.ndarray, p: np.ndarray, wrong: np.ndarray) -> np.ndarra
     return np.concatenate([features, _log_odds(p), _log_odds(worst)], 1).astype(np.float32)
 
 
+@one_thread()
 def _learn(copies: list[PlantedCopy], rows: np.ndarray, shipped: np.ndarray, settings: Settings) -> np.ndarray:
     """float64 [N, 3]: what trees fitted to the copies say of the table's rows. shipped: [N, 3]."""
     x = np.concatenate([c.x for c in copies])

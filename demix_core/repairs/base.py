@@ -33,6 +33,7 @@ from demix_core.signals.cells import CellModel
 from demix_core.signals.oddities import Oddities
 from demix_core.signals.shortcuts import RuleGroup
 from demix_core.types import Action, ErrorType, Patch, Schema, Task
+from demix_core.workers import one_thread
 
 
 class Rule(Protocol):
@@ -162,6 +163,7 @@ class Suggestions:
     declined: tuple[tuple[int, ErrorType, str], ...]
 
 
+@one_thread()
 def suggest(evidence: Evidence, flags: np.ndarray) -> Suggestions:
     """Ask every proposer about the rows flagged for its type. flags: bool [N, 3] in the order of ErrorType.
 

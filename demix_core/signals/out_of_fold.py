@@ -20,6 +20,7 @@ from demix_core.errors import Cancelled
 from demix_core.signals.binning import Cut, bin_target, target_codes
 from demix_core.signals.trees import Trees, trees_of
 from demix_core.types import ColumnKind, Progress, Schema, ShouldStop, Task, never_stop, no_progress
+from demix_core.workers import one_thread
 
 FOLDS = 3
 ITERATIONS = 60
@@ -102,6 +103,7 @@ def out_of_fold(
     return learn_out_of_fold(frame, schema, seed, progress, should_stop)[0]
 
 
+@one_thread()
 def learn_out_of_fold(
     frame: pd.DataFrame,
     schema: Schema,
