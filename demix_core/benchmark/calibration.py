@@ -6,18 +6,26 @@ unknown to it.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
-from demix_core.benchmark._tables import BENCHMARKS, load
-from demix_core.benchmark.detect import CONDITIONS, HEADLINE, MODEL, OURS, SEEDS, compare, mean_and_spread, scores, wide
+from demix_core.benchmark.detect import (
+    HEADLINE,
+    MODEL,
+    OURS,
+    SEEDS,
+    Job,
+    compare,
+    jobs,
+    mean_and_spread,
+    prepare,
+    scores,
+    wide,
+)
 from demix_core.classifiers.detect import detect
-from demix_core.classifiers.planted import calibrate, make_case
+from demix_core.classifiers.planted import calibrate
 from demix_core.evaluation.two_samples import holm
-from demix_core.planting import split_and_plant
-from demix_core.settings import Settings
 from demix_core.workers import in_order
 
 CALIBRATED = "DeMix, calibrated"
@@ -25,11 +33,7 @@ CALIBRATED = "DeMix, calibrated"
 
 def run(*, quick: bool = False, seed: int = SEEDS[0]) -> dict[str, Any]:
     """With and without on six tables, four conditions, five seeds (quick: two tables, one condition, one seed)."""
-    tables = ("bank", "air") if quick else tuple(BENCHMARKS)
-    conditions = CONDITIONS[:1] if quick else CONDITIONS
-    seeds = [seed + i for i in range(1 if quick else len(SEEDS))]
-    jobs = [(t, p, a, s) for t in tables for p, a in conditions for s in seeds]
-    return report(pd.DataFrame(in_order(_one, jobs)))
+    return report(pd.DataFrame(in_order(_one, jobs(quick, seed))))
 
 
 def report(every: pd.DataFrame) -> dict[str, Any]:
@@ -52,13 +56,10 @@ def report(every: pd.DataFrame) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _one(job: tuple[str, str, float, int]) -> list[dict[str, Any]]:
+def _one(job: Job) -> list[dict[str, Any]]:
     """One table under one corruption: a row for each of both and every error type."""
     name, protocol, alpha, seed = job
-    frame, schema = load(name)
-    parts = split_and_plant(frame, schema, protocol, alpha, seed)
-    settings = Settings(seed=seed, fit=replace(Settings().fit, model=MODEL))
-    case = make_case(parts.train.frame, parts.validation.frame, schema, settings)
+    parts, schema, settings, case = prepare(job)
     found = detect(case, settings)
     learnt = calibrate(found, case, parts.validation.frame, settings)
     rows = scores(OURS, parts, schema, found) + scores(CALIBRATED, parts, schema, learnt)

