@@ -46,7 +46,7 @@ def cells(n: int) -> CellModel:
 def oddities(n: int, distance: float = 0.0, crowd: float = 0.0, form: float = 0.0) -> Oddities:
     one = np.ones((n, 2), np.float32)
     odd = np.array([1.0, 0.0], np.float32)
-    return Oddities(odd * distance * one, one * 0.5, odd * crowd * one, odd * form * one, one * 0,
+    return Oddities(odd * distance * one, one * 0.5, odd * crowd * one, odd * form * one, one * 0, one * 0,
                     np.array([38.0, np.nan]), np.array([45.0, np.nan]))  # fmt: skip
 
 

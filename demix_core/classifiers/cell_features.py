@@ -31,10 +31,13 @@ MOST_LIFT = 10.0
 
 @dataclass(frozen=True)
 class CellFeatures:
-    """own: float32 [N, F, OWN]; column: float32 [F, Q − OWN]. Q = len(NAMES)."""
+    """own: float32 [N, F, OWN]; column: float32 [F, Q − OWN], Q = len(NAMES); garbled: float32 [N, F], which no network
+    has to learn: P(wrong) of cells that are another spelling of a frequent value, 0 of all others.
+    """
 
     own: np.ndarray
     column: np.ndarray
+    garbled: np.ndarray
 
     def block(self, rows: slice | np.ndarray) -> np.ndarray:
         """float32 [B, F, Q] of some rows."""
@@ -47,7 +50,7 @@ def cell_features(schema: Schema, signals: Signals) -> CellFeatures:
     cells = signals.cells
     lift = _clipped(cells)
     own = _own(signals, _coherence(cells.codes, lift), _ranks(cells.surprise), _ranks(lift))
-    return CellFeatures(own, _columns(schema, signals))
+    return CellFeatures(own, _columns(schema, signals), signals.oddities.garbled)
 
 
 def placed_cell_features(schema: Schema, signals: Signals, table: Signals, where: np.ndarray) -> CellFeatures:
@@ -59,7 +62,7 @@ def placed_cell_features(schema: Schema, signals: Signals, table: Signals, where
         for now, before in (surprises, (lift, old))
     ]
     coherence = _placed_coherence(signals.cells.codes, table.cells.codes, old, where)
-    return CellFeatures(_own(signals, coherence, *ranks), _columns(schema, table))
+    return CellFeatures(_own(signals, coherence, *ranks), _columns(schema, table), signals.oddities.garbled)
 
 
 def _clipped(cells: CellModel) -> np.ndarray:

@@ -181,7 +181,10 @@ def classify(
     progress: Progress = no_progress,
     should_stop: ShouldStop = never_stop,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Second pass: (embedding [N, 64], probabilities [N, 3], P(cell wrong) [N, F]). picked: as by Dec.pick."""
+    """Second pass: (embedding [N, 64], probabilities [N, 3], P(cell wrong) [N, F]). picked: as by Dec.pick.
+
+    The network's word, and that of the spelling beside it: a garbled cell is wrong whatever the network thinks.
+    """
     features, around = (torch.from_numpy(a) for a in picked)
     n, columns = len(features), cells.own.shape[1]
     embedding = np.empty((n, dec.shape.embedding), np.float32)
@@ -201,7 +204,15 @@ def classify(
             )
             z, logits = dec.embed(some)
             embedding[here], p[here], wrong[here] = z.numpy(), dec.probabilities(z).numpy(), logits.sigmoid().numpy()
+    _believe_spelling(p, wrong, cells.garbled)
     return embedding, p, wrong
+
+
+def _believe_spelling(p: np.ndarray, wrong: np.ndarray, garbled: np.ndarray) -> None:
+    """Join what the spelling says to what the network says, as if both were wrong independently; in place."""
+    feature = list(ErrorType).index(ErrorType.FEATURE)
+    p[:, feature] += (1 - p[:, feature]) * garbled.max(1, initial=0.0)
+    wrong += (1 - wrong) * garbled
 
 
 def profiles(

@@ -134,7 +134,8 @@ def _odd_alone(view: CellView) -> bool:
 class CellView:
     """What is odd about one cell. surprise: nats above the expected; distance, crowd, form as in Oddities;
 
-    copies: rows that hold just this value; low, high: the bulk of the column's numbers, NaN for other kinds.
+    copies: rows that hold just this value; low, high: the bulk of the column's numbers, NaN for other kinds; garbled:
+    whether it is no number, or time, in a column of such, or another spelling of a frequent value.
     """
 
     surprise: float
@@ -144,6 +145,7 @@ class CellView:
     copies: int
     low: float
     high: float
+    garbled: bool = False
 
 
 def view_cell(cells: CellModel, odd: Oddities, row: int, place: int) -> CellView:
@@ -156,6 +158,7 @@ def view_cell(cells: CellModel, odd: Oddities, row: int, place: int) -> CellView
         copies=round(float(odd.share[row, place]) * len(odd.share)),
         low=float(odd.low[place]),
         high=float(odd.high[place]),
+        garbled=bool(odd.garbled[row, place] > 0),
     )
 
 
@@ -182,6 +185,8 @@ def _suggested(column: Column, guess: Guess) -> str:
 
 def _oddities(kind: ColumnKind, view: CellView) -> list[str]:
     said = []
+    if view.garbled and kind in (ColumnKind.NUMERIC, ColumnKind.DATETIME):
+        return ["it is no number in a column of numbers" if kind is ColumnKind.NUMERIC else "it is no time"]
     if view.distance >= FAR:
         said.append(f"half of all rows lie between {_end(kind, view.low)} and {_end(kind, view.high)}")
     if view.crowd >= CROWDED and view.copies >= MANY:

@@ -1,7 +1,8 @@
 """Mistakes that many cells of a column share: one explanation, and a repair that undoes it instead of guessing.
 
 Looked for among the suspect cells of a column only: a placeholder (one far value, over and over), a wrong unit or sign
-(times a power of ten, or −1, the cells lie where the others do), another spelling of a known category.
+(times a power of ten, or −1, the cells lie where the others do), another spelling of a known category, a number written
+with its unit.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from difflib import SequenceMatcher
 import numpy as np
 import pandas as pd
 
-from demix_core.columns import labels, to_numeric
+from demix_core.columns import is_missing, to_numeric, to_text
 from demix_core.signals.oddities import Oddities
+from demix_core.signals.spelling import MOST_DISTINCT, Vocabulary
 from demix_core.types import Column, ColumnKind, Schema
 
 SUSPECT = 0.5
@@ -41,6 +43,10 @@ RARE = 0.002
 COMMON_TIMES = 5
 ALIKE = 0.8
 """Ratio of matching letters (difflib) from which two spellings are one."""
+
+
+SIGNED = re.compile(r"[$€£¥~≈]?\s*(?P<number>[+-]?(\d{1,3}(,\d{3})+|\d+)(\.\d+)?)\s*(%|[^\W\d_]{1,8}\.?)?")
+"""A number with a sign before it, or a unit behind."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +76,10 @@ def find_patterns(
 class Shared:
     """What is known of one column's shared mistakes.
 
-    placeholders: numbers that stand for unknown, with the words for it; factor: cells are this many times what they
-    should be (0: no such mistake), when they lie outside low to high and inside it once mended, written with
-    `decimals`, told by `what` and `words`; texts, counts: the column's categories (none for numbers).
+    placeholders: numbers that stand for unknown, with the words for it; low, high: where numbers usually lie; factor:
+    cells are this many times what they should be (0: no such mistake), when they lie outside low to high and inside it
+    once mended, written with `decimals`, told by `what` and `words`; texts, counts: what the column's cells hold (of
+    numbers: where some are none).
     """
 
     place: int
@@ -86,6 +93,15 @@ class Shared:
     texts: tuple[str, ...] = ()
     counts: tuple[int, ...] = ()
 
+    def with_texts(self, series: pd.Series) -> Shared:
+        """With the distinct texts of the column, most frequent first."""
+        counts = pd.Series(to_text(series), dtype=object).value_counts()
+        return replace(self, texts=tuple(str(t) for t in counts.index), counts=tuple(int(c) for c in counts))
+
+    def vocabulary(self) -> Vocabulary:
+        """Of these texts."""
+        return Vocabulary(dict(zip(self.texts, self.counts, strict=True)))
+
 
 def learn_shared(
     frame: pd.DataFrame,
@@ -98,13 +114,11 @@ def learn_shared(
     found: list[Shared] = []
     for place, column in enumerate(schema.features):
         suspect = np.flatnonzero(wrong[:, place] >= SUSPECT)
-        if column.kind is ColumnKind.NUMERIC and len(suspect) >= LEAST_CELLS:
+        if column.kind is ColumnKind.NUMERIC:
             likely = {i: text for (i, j), text in (expected or {}).items() if j == place}
             found.append(_of_numbers(frame[column.name], suspect, odd, place, likely))
-        elif column.kind in (ColumnKind.CATEGORICAL, ColumnKind.BOOLEAN):
-            counts = pd.Series(labels(frame[column.name]), dtype=object).value_counts()
-            known = tuple(str(t) for t in counts.index), tuple(int(c) for c in counts)
-            found.append(Shared(place, texts=known[0], counts=known[1]))
+        elif column.kind is not ColumnKind.DATETIME and frame[column.name].nunique() <= MOST_DISTINCT:
+            found.append(Shared(place).with_texts(frame[column.name]))
     return tuple(found)
 
 
@@ -117,16 +131,20 @@ def apply_shared(
         column = schema.features[one.place]
         suspect = np.flatnonzero(wrong[:, one.place] >= SUSPECT)
         if len(suspect):
-            mend = _mended_words if one.texts else _mended_numbers
+            mend = _mended_numbers if column.kind is ColumnKind.NUMERIC else _mended_words
             found |= {(row, one.place): fix for row, fix in mend(one, frame[column.name], column, suspect)}
     return found
 
 
 def _mended_numbers(one: Shared, series: pd.Series, column: Column, suspect: np.ndarray) -> Iterator[tuple[int, Fix]]:
-    numbers, stands = to_numeric(series), dict(one.placeholders)
+    numbers, stands, texts, vocabulary = to_numeric(series), dict(one.placeholders), to_text(series), one.vocabulary()
     for i in suspect:
         value = float(numbers[i])
-        if value in stands:
+        if np.isnan(value):
+            fix = _read(texts[i], vocabulary, one, column) if texts[i] else None
+            if fix is not None:
+                yield int(i), fix
+        elif value in stands:
             yield int(i), Fix(f"{column.name}: {value:g} stands for unknown", "", stands[value])
         elif one.factor and value != 0 and not one.low <= value <= one.high:
             mended = value / one.factor
@@ -134,8 +152,37 @@ def _mended_numbers(one: Shared, series: pd.Series, column: Column, suspect: np.
                 yield int(i), Fix(f"{column.name}: cells that {one.what}", f"{mended:.{one.decimals}f}", one.words)
 
 
+def _read(text: str, vocabulary: Vocabulary, one: Shared, column: Column) -> Fix | None:
+    """The number that a cell which is none was meant to be: a frequent one mistyped, or one with a sign or unit."""
+    found = SIGNED.fullmatch(text.strip())
+    number = found["number"].replace(",", "") if found else ""
+    known = vocabulary.meant(text, vocabulary.counts.get(text, 1))
+    if known is None and number and one.low <= float(number) <= one.high:
+        words = f"'{text}' is no number, but {number} is meant"
+        return Fix(f"{column.name}: numbers with a sign or unit", number, words)
+    known = known or _only_number_like(text, vocabulary.counts)
+    if known is None:
+        return None
+    return Fix(f"{column.name}: spelled unlike '{known}'", known, f"'{text}' looks like '{known}'")
+
+
+def _only_number_like(text: str, counts: Mapping[str, int]) -> str | None:
+    """The one repeated number of the column that has other digits only where `text` has none.
+
+    >>> _only_number_like("3x957", {"35957": 9, "35958": 7, "3x957": 1})
+    '35957'
+    """
+    digits = re.compile("".join(c if c.isdigit() or c in ".-" else "[0-9]" for c in text.strip()))
+    alike = [t for t, count in counts.items() if count >= 2 and t != text and digits.fullmatch(t)]
+    return alike[0] if len(alike) == 1 and any(c.isdigit() for c in text) else None
+
+
 def _of_numbers(series: pd.Series, suspect: np.ndarray, odd: Oddities, place: int, likely: Mapping[int, str]) -> Shared:
+    width = max(float(odd.high[place] - odd.low[place]), 1e-12)
+    shared = Shared(place, low=float(odd.low[place]) - width, high=float(odd.high[place]) + width)
     numbers = to_numeric(series)
+    if (np.isnan(numbers[suspect]) & ~is_missing(series.iloc[suspect])).any():
+        shared = shared.with_texts(series)
     suspect = suspect[np.isfinite(numbers[suspect])]
     values, counts = np.unique(numbers[suspect], return_counts=True)
     apart = (odd.distance[:, place] >= FAR) & (odd.crowd[:, place] >= CROWD)
@@ -145,8 +192,7 @@ def _of_numbers(series: pd.Series, suspect: np.ndarray, odd: Oddities, place: in
         if count >= LEAST_CELLS and apart[rows].all() and count >= LEAST_SHARE * (numbers == value).sum():
             placeholders[float(value)] = f"{count:,} suspect cells hold exactly {value:g}, as if it stood for 'unknown'"
     rest = np.array([i for i in suspect if numbers[i] not in placeholders], int)
-    bulk = (float(odd.low[place]), float(odd.high[place]))
-    return _of_units(Shared(place, tuple(placeholders.items())), series, numbers, rest, bulk, likely)
+    return _of_units(replace(shared, placeholders=tuple(placeholders.items())), series, numbers, rest, likely)
 
 
 def _of_units(
@@ -154,11 +200,9 @@ def _of_units(
     series: pd.Series,
     numbers: np.ndarray,
     suspect: np.ndarray,
-    bulk: tuple[float, float],
     likely: Mapping[int, str],
 ) -> Shared:
-    width = max(bulk[1] - bulk[0], 1e-12)
-    low, high = bulk[0] - width, bulk[1] + width
+    low, high = shared.low, shared.high
     outside = suspect[(numbers[suspect] < low) | (numbers[suspect] > high)]
     if len(outside) < LEAST_CELLS:
         return shared
@@ -173,7 +217,7 @@ def _of_units(
     what = "have the wrong sign" if best < 0 else f"are {best:g} times what they should be"
     words = f"{hits:,} suspect cells {what}, as in another unit" if best > 0 else f"{hits:,} suspect cells {what}"
     decimals = decimals_of(series, suspect)
-    return replace(shared, factor=best, low=low, high=high, decimals=decimals, what=what, words=words)
+    return replace(shared, factor=best, decimals=decimals, what=what, words=words)
 
 
 def _usual_ratio(numbers: np.ndarray, rows: np.ndarray, factor: float, likely: Mapping[int, str]) -> bool:
@@ -198,16 +242,16 @@ def decimals_of(series: pd.Series, suspect: np.ndarray) -> int:
 
 
 def _mended_words(one: Shared, series: pd.Series, column: Column, suspect: np.ndarray) -> Iterator[tuple[int, Fix]]:
-    texts, counts = labels(series), dict(zip(one.texts, one.counts, strict=True))
+    texts, vocabulary = to_text(series), one.vocabulary()
     often = max(RARE * sum(one.counts), LEAST_CELLS)
-    common = [t for t in one.texts if t and counts[t] > often]
+    common = [(t, c) for t, c in vocabulary.counts.items() if t and c > often]
     spelled: dict[str, str | None] = {}
     for i in suspect:
-        text, count = texts[i], counts.get(texts[i], 1)
-        if not text or count > often:
-            continue
+        text, count = texts[i], vocabulary.counts.get(texts[i], 1)
         if text not in spelled:
-            spelled[text] = _known_spelling(text, [c for c in common if counts[c] >= COMMON_TIMES * count])
+            spelled[text] = vocabulary.meant(text, count)
+            if spelled[text] is None and text and count <= often:  # looser: these cells are suspect in other ways, too
+                spelled[text] = _known_spelling(text, [t for t, c in common if c >= COMMON_TIMES * count])
         known = spelled[text]
         if known is not None:
             yield int(i), Fix(f"{column.name}: spelled unlike '{known}'", known, f"'{text}' looks like '{known}'")

@@ -25,6 +25,7 @@ RULES_HIDDEN = 3
 
 TEXTS = "suggestion"
 RULES = "rules"
+GARBLED = "garbled"
 
 
 @dataclass(frozen=True)
@@ -82,12 +83,15 @@ class Signals:
         described = json.loads((folder / "shortcuts-rules.json").read_text(encoding="utf-8"))
         rules = tuple(Shortcut(**{**r, "columns": tuple(r["columns"])}) for r in described)
 
+        def array(name: str, field: str) -> np.ndarray:
+            path = folder / f"{name}-{field}.npy"
+            if field == GARBLED and not path.exists():  # a run of an earlier version
+                return np.zeros_like(array(name, "missing"))
+            return np.asarray(np.load(path, allow_pickle=False))
+
         def part(name: str, kind: type) -> dict[str, Any]:
             given: dict[str, Any] = {TEXTS: texts, RULES: rules}
-            arrays = (f.name for f in fields(kind))
-            return {
-                f: given[f] if f in given else np.load(folder / f"{name}-{f}.npy", allow_pickle=False) for f in arrays
-            }
+            return {f.name: given[f.name] if f.name in given else array(name, f.name) for f in fields(kind)}
 
         return cls(
             OutOfFold(**part("out_of_fold", OutOfFold)),

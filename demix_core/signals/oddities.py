@@ -1,4 +1,4 @@
-"""How odd does each cell look on its own: how far from the bulk of its column, how often repeated, how written?
+"""How odd does each cell look on its own: how far from the bulk of its column, how often repeated, how written, spelt?
 
 The bulk of a column is the shortest interval that holds half of its numbers, which many wrong values hardly move.
 """
@@ -14,10 +14,13 @@ import pandas as pd
 from demix_core.columns import datetime_format, is_missing, to_datetime, to_numeric, to_text
 from demix_core.signals.binning import bulk
 from demix_core.signals.placing import NEW
+from demix_core.signals.spelling import SURE, Vocabulary
 from demix_core.types import Column, ColumnKind, Schema
 
 MOST_WIDTHS = 1e4
 DIGITS = re.compile(r"\d+")
+PER_CELL = 6
+"""The first fields of Oddities: those that differ from cell to cell."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,8 @@ class Oddities:
 
     distance: beyond the bulk, in its widths, 0 inside and for other than numbers; share: of the rows that
     hold just this value; crowd: how many times more rows hold it than a value nearby usually does, log, 0 where alone;
-    form: −log of the share of cells written like this one (decimals, sign, case), nats; missing: 0 or 1.
+    form: −log of the share of cells written like this one (decimals, sign, case), nats; missing: 0 or 1; garbled:
+    P(wrong) of other spellings of a frequent value, and of what is no number, or time, where the column holds such.
     low, high: float64 [F], the ends of the bulk (times in seconds); NaN for other than numbers.
     """
 
@@ -35,6 +39,7 @@ class Oddities:
     crowd: np.ndarray
     form: np.ndarray
     missing: np.ndarray
+    garbled: np.ndarray
     low: np.ndarray
     high: np.ndarray
 
@@ -42,7 +47,7 @@ class Oddities:
 def find_oddities(frame: pd.DataFrame, schema: Schema) -> Oddities:
     """Cost: O(N log N) per column."""
     parts = [_column(frame[c.name], c) for c in schema.features]
-    per_cell = [np.stack([p[k] for p in parts], 1).astype(np.float32) for k in range(5)]
+    per_cell = [np.stack([p[k] for p in parts], 1).astype(np.float32) for k in range(PER_CELL)]
     ends = [_numbers(frame[c.name], c) for c in schema.features]
     bulks = [bulk(v[~np.isnan(v)])[:2] if np.isfinite(v).any() else (np.nan, np.nan) for v in ends]
     return Oddities(*per_cell, *np.array(bulks, np.float64).T)
@@ -77,21 +82,31 @@ class ColumnOddities:
         return cls(ends, *counted[0], *counted[1], *forms, form)
 
     def place(self, now: pd.Series, old: pd.Series, column: Column, where: np.ndarray, rows: int) -> list[np.ndarray]:
-        """distance, share, crowd, form, missing of cells to come; old: the cells of their old versions, if any."""
+        """The first PER_CELL fields of Oddities, of cells to come; old: the cells of their old versions, if any."""
         known, total = where != NEW, rows + (where == NEW)
         texts, before = to_text(now).astype(str), to_text(old).astype(str)
-        share = (_others(self.texts, self.text_counts, texts, before, known) + 1) / total
+        others = _others(self.texts, self.text_counts, texts, before, known)
+        share = (others + 1) / total
         distance, crowd, form, missing = np.zeros(len(now)), np.zeros(len(now)), np.zeros(len(now)), is_missing(now)
         ordered = _ordered(column)
+        numbers = _numbers(now, column, self.form)
         if ordered:
-            numbers, earlier = _numbers(now, column, self.form), _filled(_numbers(old, column, self.form))
+            earlier = _filled(_numbers(old, column, self.form))
             distance = _beyond(numbers, *self.bulk)
             pairs = zip(numbers, np.where(known, earlier, np.nan), strict=True)
             crowd = np.array([self._crowd(number, was) for number, was in pairs])
         if column.kind is not ColumnKind.TEXT:
             looks, looked = _forms(texts, ordered), _forms(before, ordered)
             form = -np.log((_others(self.forms, self.form_counts, looks, looked, known) + 1) / total)
-        return [distance, share, crowd, np.where(missing, 0.0, form), missing.astype(float)]
+        left = np.where(known, before, "")
+        garbled = _unreadable(numbers, missing) if ordered else self._misspelt(texts, others, left)
+        return [distance, share, crowd, np.where(missing, 0.0, form), missing.astype(float), garbled]
+
+    def _misspelt(self, texts: np.ndarray, others: np.ndarray, before: np.ndarray) -> np.ndarray:
+        """float [m]. others: rows that hold the same text; before: the old version's text, "" for none."""
+        vocabulary = Vocabulary({str(t): int(c) for t, c in zip(self.texts, self.text_counts, strict=True)})
+        meant = [vocabulary.meant(t, int(n) + 1, b) for t, n, b in zip(texts, others, before, strict=True)]
+        return np.array([0.0 if m is None else SURE for m in meant])
 
     def _crowd(self, number: float, was: float) -> float:
         """_crowd of one number in the column with it, and without its old version (NaN for none)."""
@@ -129,7 +144,7 @@ class OddityReference:
             one.place(frame[c.name], old[c.name], c, where, self.rows)
             for one, c in zip(self.columns, schema.features, strict=True)
         ]
-        per_cell = [np.stack([p[k] for p in parts], 1).astype(np.float32) for k in range(5)]
+        per_cell = [np.stack([p[k] for p in parts], 1).astype(np.float32) for k in range(PER_CELL)]
         return Oddities(*per_cell, *np.array([one.bulk[:2] for one in self.columns], np.float64).T)
 
 
@@ -154,12 +169,23 @@ def _column(series: pd.Series, column: Column) -> tuple[np.ndarray, ...]:
     missing = is_missing(series)
     texts = to_text(series).astype(str)
     distance, crowd = np.zeros(len(series)), np.zeros(len(series))
-    ordered = _ordered(column)
+    ordered, numbers = _ordered(column), _numbers(series, column)
     if ordered:
-        numbers = _numbers(series, column)
         distance, crowd = _distance(numbers), _crowd(numbers)
     form = _rarity(_forms(texts, ordered)) if column.kind is not ColumnKind.TEXT else np.zeros(len(series))
-    return distance, _share(texts), crowd, np.where(missing, 0.0, form), missing.astype(float)
+    garbled = _unreadable(numbers, missing) if ordered else _misspelt(texts)
+    return distance, _share(texts), crowd, np.where(missing, 0.0, form), missing.astype(float), garbled
+
+
+def _unreadable(numbers: np.ndarray, missing: np.ndarray) -> np.ndarray:
+    """float [N]: SURE for cells that are neither a number (or time) nor missing."""
+    return np.where(np.isnan(numbers) & ~missing, SURE, 0.0)
+
+
+def _misspelt(texts: np.ndarray) -> np.ndarray:
+    """float [N]: SURE for cells that are another spelling of a frequent value."""
+    known = Vocabulary.of(texts).misspellings()
+    return np.array([SURE if t in known else 0.0 for t in texts])
 
 
 def _distance(numbers: np.ndarray) -> np.ndarray:

@@ -1,0 +1,166 @@
+"""Other spellings of frequent values, and cells of number columns that are no numbers: found, explained, mended."""
+
+from __future__ import annotations
+
+import string
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from demix_core.benchmark._tables import ASSETS
+from demix_core.classifiers.detect import _believe_spelling
+from demix_core.columns import to_text
+from demix_core.modalities.tabular import infer_schema
+from demix_core.pipeline import diagnose
+from demix_core.settings import LoadSettings, MapSettings, Settings
+from demix_core.signals.base import Signals, compute
+from demix_core.signals.oddities import OddityReference, find_oddities
+from demix_core.signals.placing import NEW
+from demix_core.signals.spelling import SURE, Vocabulary
+from demix_core.types import Column, ColumnKind, Schema, Task
+
+FREQUENT = {"female": 400, "male": 380, "private sector": 60, "35957": 40, "35958": 40}
+
+
+def meant(text: str, count: int = 1) -> str | None:
+    return Vocabulary({**FREQUENT, text: count}).misspellings().get(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("femlae", "female"), ("Female", "female"), (" female ", "female"), ("FEMALE.", "female"), ("femle", "female"),
+        ("mxle", "male"), ("privat sector", "private sector"), ("private-sector", "private sector"),
+        ("prixate sectxr", "private sector"), ("3595x", None), ("35959", None), ("other", None), ("", None),
+    ],
+)  # fmt: skip
+def test_a_value_spelt_otherwise_is_known(text: str, wanted: str | None) -> None:
+    found = meant(text)
+    assert found == wanted or (text == "3595x" and found in ("35957", "35958"))  # a letter for a digit: either
+
+
+def test_what_is_nearly_as_frequent_is_another_value() -> None:
+    assert meant("femlae", 21) is None and meant("femlae", 20) == "female"
+    assert meant("Female", 134) is None and meant("Female", 133) == "female"
+
+
+def test_values_that_are_near_each_other_by_nature_are_left_alone() -> None:
+    wards = {f"clinic {c}": 40 for c in ("north", "forth", "worth")} | {"clinic borth": 1}
+    assert Vocabulary(wards).misspellings() == {}
+    grades = {"B": 300, "B-": 40, "A+": 30, "A": 280}
+    assert Vocabulary(grades).misspellings() == {}
+
+
+@pytest.mark.parametrize("name", ["adult", "bank", "credit", "covertype", "bike", "air"])
+def test_the_benchmark_tables_as_they_are_hold_no_misspelling(name: str) -> None:
+    frame = pd.read_parquet(ASSETS / "benchmark" / f"{name}.parquet")
+    schema, _ = infer_schema(frame, LoadSettings(target=str(frame.columns[-1])))
+    assert not find_oddities(frame, schema).garbled.any()
+
+
+@given(text=st.sampled_from(sorted(FREQUENT)), data=st.data())
+@settings(deadline=None, max_examples=80)
+def test_one_other_digit_is_never_called_a_misspelling(text: str, data: st.DataObject) -> None:
+    digits = [i for i, c in enumerate(text) if c.isdigit()]
+    if not digits:
+        return
+    at = data.draw(st.sampled_from(digits))
+    other = text[:at] + data.draw(st.sampled_from(string.digits)) + text[at + 1 :]
+    assert other in FREQUENT or meant(other) is None
+
+
+@given(data=st.data())
+@settings(deadline=None, max_examples=60)
+def test_a_row_to_come_is_judged_as_one_of_the_table(data: st.DataObject) -> None:
+    words = st.sampled_from(["female"] * 30 + ["male"] * 30 + ["femle", "Female", "MALE", "mxle", "other", ""])
+    column = np.array(["female"] * 45 + ["male"] * 45 + data.draw(st.lists(words, min_size=4, max_size=12)), object)
+    where, value = data.draw(st.integers(NEW, len(column) - 1)), data.draw(words)
+    schema = Schema(
+        (Column("a", ColumnKind.CATEGORICAL), Column("y", ColumnKind.CATEGORICAL)), "y", Task.CLASSIFICATION, ("u", "v")
+    )
+    table = column.copy() if where != NEW else np.append(column, value)
+    table[where if where != NEW else -1] = value
+    slow = find_oddities(pd.DataFrame({"a": pd.Series(table, dtype="str")}), schema).garbled
+    frame = pd.DataFrame({"a": pd.Series(column, dtype="str")})
+    reference = OddityReference.of(frame, schema)
+    old = frame.iloc[[max(where, 0)]]
+    fast = reference.place(pd.DataFrame({"a": [value]}), old, schema, np.array([where])).garbled
+    assert fast[0, 0] == slow[where if where != NEW else -1, 0]
+
+
+def test_what_is_no_number_in_a_column_of_numbers_is_wrong() -> None:
+    values = [str(20 + i % 40) for i in range(100)] + ["3x", "", "12 kg"]
+    frame = pd.DataFrame({"a": pd.Series(values, dtype="str"), "y": "q"})
+    schema = Schema((Column("a", ColumnKind.NUMERIC),), "y", Task.CLASSIFICATION, ("q",))
+    garbled = find_oddities(frame, schema).garbled[:, 0]
+    assert garbled[100] == garbled[102] == np.float32(SURE) and not garbled[:100].any() and garbled[101] == 0
+
+
+def test_the_networks_word_stays_as_it_is_where_the_spelling_says_nothing() -> None:
+    p = np.random.default_rng(0).random((3, 3), np.float32) * 1e-6
+    wrong, garbled = p.copy(), np.zeros((3, 3), np.float32)
+    garbled[1, 2] = SURE
+    before = p.copy()
+    _believe_spelling(p, wrong, garbled)
+    np.testing.assert_array_equal(p[[0, 2]], before[[0, 2]])
+    assert p[1, 1] >= SURE and wrong[1, 2] >= SURE and (wrong[1, :2] == before[1, :2]).all()
+    assert (p[:, [0, 2]] == before[:, [0, 2]]).all(), "a misspelt feature says nothing of the other types"
+
+
+def test_signals_of_an_earlier_version_name_no_misspelling(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"a": ["u", "v"] * 40, "b": [str(i) for i in range(80)], "y": ["p", "q"] * 40})
+    schema, _ = infer_schema(frame, LoadSettings(target="y"))
+    compute(frame, schema, seed=0).save(tmp_path)
+    (tmp_path / "oddities-garbled.npy").unlink()
+    garbled = Signals.load(tmp_path).oddities.garbled
+    assert garbled.shape == (80, len(schema.features)) and not garbled.any()
+
+
+@pytest.fixture(scope="module")
+def messy(tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(the run's patches, truth of the messed cells): 600 people, 12 cells typed wrong in three ways."""
+    rng = np.random.default_rng(5)
+    n = 600
+    sex, job = rng.choice(["female", "male"], n), rng.choice(["clerk", "teacher", "engineer"], n)
+    age = rng.integers(20, 60, n)
+    frame = pd.DataFrame({"sex": sex, "job": job, "age": age.astype(str), "pay": rng.normal(30, 9, n).round(1)})
+    frame["rich"] = np.where(age + 8 * (job == "engineer") + rng.normal(0, 6, n) > 42, "yes", "no")
+    truth = []
+    for row in range(0, 600, 50):
+        column, change = [("job", typed_twice), ("sex", str.upper), ("age", with_unit)][row // 50 % 3]
+        truth.append((row, column, frame.at[row, column]))
+        frame.loc[row, column] = change(frame.at[row, column])
+    folder = tmp_path_factory.mktemp("messy")
+    frame.to_csv(folder / "people.csv", index=False)
+    run = diagnose(
+        folder / "people.csv", folder / "run", Settings(load=LoadSettings(target="rich"), map=MapSettings(method="pca"))
+    )
+    table = pd.DataFrame(truth, columns=["row_id", "column", "true"])
+    return run.patches(), table[table["row_id"].isin(run.diagnosis()["row_id"])]
+
+
+def typed_twice(text: str) -> str:
+    return text[:2] + text[1] + text[2:]
+
+
+def with_unit(text: str) -> str:
+    return f"{text} years"
+
+
+def test_typing_errors_are_flagged_explained_and_mended(messy: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    patches, truth = messy
+    found = patches[patches["error_type"] == "feature_error"].set_index(["row_id", "column"])
+    assert len(truth) >= 6
+    for line in truth.itertuples():
+        patch = found.loc[(line.row_id, line.column)]
+        assert patch["new"] == line.true and patch["recommended"] and patch["pattern"], patch.to_dict()
+        assert "looks like" in patch["reason"] or "is no number, but" in patch["reason"]
+
+
+def test_vocabulary_counts_every_text_once() -> None:
+    series = pd.Series(["a", "b", None, "a "], dtype="str")
+    assert Vocabulary.of(to_text(series)).counts == {"": 1, "a": 1, "a ": 1, "b": 1}
