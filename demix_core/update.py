@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -268,7 +268,7 @@ class Update:
         last = [m for m in model.modules() if isinstance(m, torch.nn.Linear)]
         used = Head(model, last[-1], self.schema.task, head, self.repairs.rows) if head.size else None
         gains = gains_of(used, self.work.encoder, self.rows.frame, made.patches)
-        return patch_table([asdict(p) | {"gain": g} for p, g in zip(made.patches, gains, strict=True)])
+        return patch_table([vars(p) | {"gain": g} for p, g in zip(made.patches, gains, strict=True)])
 
     def _write_table(self, out: Run) -> None:
         known = {c.name: c for c in self.schema.columns}

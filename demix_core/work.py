@@ -321,7 +321,7 @@ class Work:
             run / REPAIRS,
             lambda p: save_record(Repairs(evidence.learned, slopes, len(self.train.y), evidence.groups), p),
         )
-        patches = patch_table([asdict(p) | {"gain": g} for p, g in zip(made.patches, gains, strict=True)])
+        patches = patch_table([vars(p) | {"gain": g} for p, g in zip(made.patches, gains, strict=True)])
         retire_decisions(run, patches)
         write_table(run / "patches.parquet", patches)
         write_json(run / "suggest.json", {"declined": declined(made)})
@@ -452,14 +452,14 @@ def gains_of(head: Head | None, encoder: TabularEncoder, frame: pd.DataFrame, pa
     if head is None or not patches:
         return np.full(len(patches), np.nan)
     rows = frame.loc[[p.row_id for p in patches]].reset_index(drop=True)
-    before = encoder.transform(rows)
+    mended = {name: series.to_numpy(object, copy=True) for name, series in rows.items()}
     for i, patch in enumerate(patches):
         if patch.column is not None:
-            rows.at[i, patch.column] = patch.new
+            mended[patch.column][i] = patch.new
             if patch.partner:
-                rows.at[i, patch.partner] = patch.old
+                mended[patch.partner][i] = patch.old
     weight = np.array([float(p.new) if p.action is Action.REWEIGHT else 1.0 for p in patches])
-    return head.gain(before, encoder.transform(rows), weight)
+    return head.gain(encoder.transform(rows), encoder.transform(pd.DataFrame(mended)), weight)
 
 
 def cell_texts(frame: pd.DataFrame) -> pd.DataFrame:

@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -92,7 +93,13 @@ class Evidence:
 
     def cell(self, row: int, column: str) -> str:
         """The text of one cell; row: position in frame."""
-        return str(self.frame[column].iat[row])
+        if column not in self._texts:  # a cell of a column of pandas is slow to come by
+            self._texts[column] = self.frame[column].to_numpy(object)
+        return str(self._texts[column][row])
+
+    @cached_property
+    def _texts(self) -> dict[str, np.ndarray]:
+        return {}
 
     def likely(self) -> np.ndarray:
         """The mean of the model's and the out-of-fold predictions, float [N, K] (regression: [N, 1])."""

@@ -16,6 +16,7 @@ from demix_core.repairs.swaps import Swap, find_swaps
 from demix_core.signals.cells import CellModel
 from demix_core.signals.oddities import Oddities
 from demix_core.types import Action, Column, ColumnKind, ErrorType
+from demix_core.workers import one_thread
 
 FLOOR = 0.25
 """Probability of being wrong below which a further cell is not suspect."""
@@ -56,6 +57,7 @@ def asked_cells(wrong: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return asked
 
 
+@one_thread()
 def learn(evidence: Evidence, rows: np.ndarray) -> Learned:
     """What the cells of a table teach, when these rows are the ones to be mended."""
     asked, frame, schema, wrong = asked_cells(evidence.wrong, rows), evidence.frame, evidence.schema, evidence.wrong

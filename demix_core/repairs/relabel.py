@@ -11,6 +11,7 @@ import numpy as np
 from demix_core.repairs.base import REPAIRS, Declined, Evidence, Proposal
 from demix_core.repairs.targets import TargetGuesser, learn_target
 from demix_core.types import Action, ErrorType
+from demix_core.workers import one_thread
 
 ALTERNATIVES, LEAST_PROBABILITY = 4, 0.02
 """Other classes are offered as far as they have this probability, at most one less than this many."""
@@ -56,6 +57,7 @@ class Value:
     high: float
 
 
+@one_thread()
 def learn(evidence: Evidence, rows: np.ndarray) -> TargetGuesser | None:
     """How to guess the target of these rows, the ones to be mended; None for classes and for too few rows."""
     if evidence.classes:
