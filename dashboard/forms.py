@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
 from dashboard import services, texts
 from dashboard.services import Option, Preview
-from dashboard.state import State
+from dashboard.state import DataChoice, State
 from demix_core.types import ColumnKind, Schema, Task
 
 SOURCES = ("Upload", "Path", "Example")
@@ -124,16 +125,11 @@ def column_kinds(state: State, seen: Preview) -> None:
         height=420,
         key=f"w_kinds_{seen.n_rows}_{state.data.path}_{state.data.target}",
         disabled=["column", "missing", "distinct", "examples"],
-        column_config={
-            "column": "Column",
+        column_config=_column_titles()
+        | {
             "kind": st.column_config.SelectboxColumn(
                 "Kind", options=[k.value for k in ColumnKind], required=True, help=texts.KINDS_HELP
-            ),
-            "missing": st.column_config.ProgressColumn(
-                "Missing", min_value=0.0, max_value=1.0, format="percent", width="small"
-            ),
-            "distinct": st.column_config.NumberColumn("Distinct", width="small"),
-            "examples": "Examples",
+            )
         },
     )
     changed = edited["kind"] != facts["kind"]
@@ -141,6 +137,43 @@ def column_kinds(state: State, seen: Preview) -> None:
         kinds = dict(state.data.kinds) | dict(zip(edited["column"][changed], edited["kind"][changed], strict=True))
         state.correct_data(kinds=tuple(sorted(kinds.items())))
         st.rerun()
+
+
+def table_of_run(state: State, name: str, choice: DataChoice) -> None:
+    """What the run in view was made from; to look at, or to start from with other settings."""
+    seen = services.preview(choice)
+    st.subheader(f"{texts.plain(name)}, the table of this run")
+    if seen.schema is not None:
+        target, task = seen.schema.target, seen.schema.task
+        st.caption(f"{texts.rows(seen.n_rows)}, {len(seen.columns)} columns; target {texts.plain(target)}, {task}.")
+        first, second = st.tabs(["Columns", "First rows"])
+        with first:
+            st.dataframe(seen.facts, hide_index=True, height=420, key="run_columns", column_config=_column_titles())
+        with second:
+            preview_table(seen)
+    problems(seen)
+    st.button(
+        "Diagnose it anew, with other settings", key="take_data", icon=":material/replay:", on_click=_take,
+        args=(state, name, choice), help=texts.TAKE_DATA_HELP,
+    )  # fmt: skip
+
+
+def _take(state: State, name: str, choice: DataChoice) -> None:
+    """The run's own copy is called train.csv; the new run is to be called after the table."""
+    state.take_data(replace(choice, path=services.keep_upload(name, Path(choice.path).read_bytes())))
+
+
+def _column_titles() -> dict[str, Any]:
+    """How Preview.facts are shown."""
+    return {
+        "column": "Column",
+        "kind": "Kind",
+        "missing": st.column_config.ProgressColumn(
+            "Missing", min_value=0.0, max_value=1.0, format="percent", width="small"
+        ),
+        "distinct": st.column_config.NumberColumn("Distinct", width="small"),
+        "examples": "Examples",
+    }
 
 
 def problems(seen: Preview) -> None:

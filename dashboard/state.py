@@ -208,6 +208,10 @@ class State:
             self.data = DataChoice(path=path)
             self.watching = False
 
+    def take_data(self, choice: DataChoice) -> None:
+        """A table with everything that was said about it before."""
+        self.data, self.watching = choice, False
+
     def correct_data(self, **changes: Any) -> None:
         """The person's own word on the table: target, task, kinds, share, validation, test."""
         if changes.get("target", self.data.target) != self.data.target:

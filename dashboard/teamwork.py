@@ -58,9 +58,9 @@ def second_review(state: State) -> None:
 
 
 def _draw_words(made: Draw, judged: int) -> str:
-    by = "" if made.drawn_by in ("", made.reviewer) else f", drawn by {widgets.plain(made.drawn_by)}"
+    by = "" if made.drawn_by in ("", made.reviewer) else f", drawn by {texts.plain(made.drawn_by)}"
     counted = f"{judged:,} of {len(made.patch_ids):,} judged"
-    return f"**{widgets.plain(made.reviewer)}**: {counted} :gray[({made.made[:10]}{by})]"
+    return f"**{texts.plain(made.reviewer)}**: {counted} :gray[({made.made[:10]}{by})]"
 
 
 def _draw_form(state: State) -> None:
@@ -76,7 +76,7 @@ def _draw_form(state: State) -> None:
     except InputError as error:
         st.warning(str(error), icon=":material/info:")
         return
-    st.toast(texts.DRAWN.format(who=widgets.plain(made.reviewer), n=texts.suggestions(len(made.patch_ids))))
+    st.toast(texts.DRAWN.format(who=texts.plain(made.reviewer), n=texts.suggestions(len(made.patch_ids))))
 
 
 # ---- agreement ---------------------------------------------------------------------------------------------------
@@ -132,7 +132,7 @@ def conflicts(state: State, book: Book, found: list[Pair]) -> None:
             words.html(_conflict_words(pair, patch))
             for place, event, which in ((first, pair.first, "first"), (second, pair.second, "second")):
                 place.button(
-                    f"As {widgets.plain(event.reviewer)}", key=f"take_{which}_{key}", width="stretch",
+                    f"As {texts.plain(event.reviewer)}", key=f"take_{which}_{key}", width="stretch",
                     on_click=settle, args=(state, pair, which == "second"),
                 )  # fmt: skip
             if widgets.pressed(state, look.button, "Open", f"open_{key}", width="stretch"):
@@ -173,7 +173,7 @@ def settle(state: State, pair: Pair, second: bool) -> None:
         return
     services.resolve(run, pair, second, state.reviewer, reason)
     said = pair.second if second else pair.first
-    st.toast(texts.RESOLVED.format(row=row, who=widgets.plain(said.reviewer)))
+    st.toast(texts.RESOLVED.format(row=row, who=texts.plain(said.reviewer)))
     st.session_state["w_reason"] = ""
 
 

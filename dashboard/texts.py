@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from demix_core.evidence import CROWD
 from demix_core.sift import Condition
 from demix_core.types import Schema
@@ -240,6 +242,7 @@ REPORT_WORDS = (
 )
 EXAMPLE_WORDS = "`{name}`, the table shipped with DeMix, errors included."
 NO_DATA = "Take the shipped example, upload a CSV, TSV or parquet file, or name a path on this machine."
+TAKE_DATA_HELP = "Takes the table, its target and its kinds over; this run stays as it is."
 NO_DATA_TO_DIAGNOSE = "A diagnosis starts from a table: choose one on the data page first."
 KINDS_HELP = "How the model reads the column; 'ignore' leaves it out (identifiers, leaks)."
 WEIGHTS_WORDS = "They must fit the model chosen above; nothing is trained then, influence is measured on your model."
@@ -587,3 +590,8 @@ def round_words(cells: int, dropped: int) -> str:
     """'12 cells changed, 3 rows left out'."""
     said = [f"{cells:,} cell{'' if cells == 1 else 's'} changed"] if cells else []
     return ", ".join([*said, f"{rows(dropped)} left out"] if dropped else said)
+
+
+def plain(text: str) -> str:
+    """A person's own words inside Markdown, taken as they are."""
+    return re.sub(r"([\\`*_{}\[\]<>#$~:|])", r"\\\1", text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable
 from html import escape
@@ -55,11 +54,6 @@ def glyph(kind: ErrorType) -> str:
 def type_name(kind: ErrorType) -> str:
     """A type with its shape in its colour, as HTML."""
     return f"{glyph(kind)} {texts.TYPE_NAMES[kind]}"
-
-
-def plain(text: str) -> str:
-    """A person's own words inside Markdown, taken as they are."""
-    return re.sub(r"([\\`*_{}\[\]<>#$~:|])", r"\\\1", text)
 
 
 def empty(title: str, text: str) -> None:
@@ -199,13 +193,13 @@ def history(state: State, book: Book, events: list[Event], standing: set[int]) -
 def event_words(book: Book, event: Event) -> str:
     """'7. Accepted 214 suggestions (selection, confidence ≥ 0.80)', '8. Rejected row 12: age 3 → 31'."""
     told = event.kind is not DecisionKind.NOTE and event.reason not in ("", "undo", "redo")
-    why = f": “{plain(event.reason)}”" if told else ""
-    what, who = f"{event.seq}\\. **{texts.EVENT_WORDS[event.kind]}** ", f"{why} :gray[· {plain(event.reviewer)}]"
+    why = f": “{texts.plain(event.reason)}”" if told else ""
+    what, who = f"{event.seq}\\. **{texts.EVENT_WORDS[event.kind]}** ", f"{why} :gray[· {texts.plain(event.reviewer)}]"
     if event.reverts is not None:
         return what + f"no. {event.reverts}" + who
     if event.kind == DecisionKind.NOTE:
         rows = sorted({int(book.patches["row_id"].iloc[book.patch_at[i]]) for i in event.patch_ids})
-        return what + f"on row {', '.join(map(str, rows))}: “{plain(event.reason)}”" + who
+        return what + f"on row {', '.join(map(str, rows))}: “{texts.plain(event.reason)}”" + who
     if len(event.patch_ids) != 1:
         query = f" :gray[({event.query})]" if event.query else ""
         return what + texts.suggestions(len(event.patch_ids)) + query + who

@@ -99,6 +99,7 @@ from dashboard.services.runs import (
     start,
     start_again,
     status,
+    table_of,
     wanted_run,
 )
 from dashboard.services.tables import (
@@ -253,6 +254,7 @@ __all__ = [
     "stop_slices",
     "suggest_from",
     "suspects",
+    "table_of",
     "team",
     "thresholds",
     "together",

@@ -116,6 +116,22 @@ def cancel(name: str) -> None:
     jobs.cancel(Run(run_path(name)))
 
 
+def table_of(name: str) -> tuple[str, DataChoice] | None:
+    """The table that a run was made from: its name, and the choice that would start the same diagnosis; None where the
+    run keeps no copy of it."""
+    run = Run(run_path(name))
+    manifest = run.manifest()
+    paths = {role: run.input_path(role) for role in manifest.inputs}
+    if "train" not in paths or not paths["train"].is_file():
+        return None
+    load = Settings.from_dict(manifest.settings).load
+    choice = DataChoice(
+        path=str(paths["train"]), validation=str(paths.get("validation", "")), test=str(paths.get("test", "")),
+        target=load.target, task=load.task, kinds=tuple(sorted(load.kinds.items())), share=load.validation_share,
+    )  # fmt: skip
+    return str(manifest.inputs["train"]["name"]), choice
+
+
 def has_predictions(name: str) -> bool:
     """Whether a network stands in for a model of the person's own."""
     return "predictions" in Run(run_path(name)).manifest().inputs

@@ -13,8 +13,12 @@ left, right = st.columns([1, 2.1], gap="large")
 with left:
     forms.source(state)
 if not state.data.path:
+    known = services.table_of(state.run) if state.run is not None else None
     with right:
-        widgets.empty("No table yet", texts.NO_DATA)
+        if known is None:
+            widgets.empty("No table yet", texts.NO_DATA)
+        else:
+            forms.table_of_run(state, *known)
     st.stop()
 seen = services.preview(state.data)
 with right:

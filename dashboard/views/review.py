@@ -35,7 +35,7 @@ if state.row is None and len(order):
 
 components.address(deciding.whereabouts(state))
 if state.blind:
-    st.sidebar.info(texts.BLIND_WORDS.format(who=widgets.plain(state.reviewer)), icon=":material/visibility_off:")
+    st.sidebar.info(texts.BLIND_WORDS.format(who=texts.plain(state.reviewer)), icon=":material/visibility_off:")
 else:
     sifting.sidebar(state, book, codes)
 components.keys(deciding.field_wanted(state), state.key_nonce, state.key_seq, True, texts.SHEET)

@@ -19,6 +19,7 @@ from dashboard.inspector import PANELS
 from dashboard.state import DataChoice
 from demix_core.decisions import DecisionLog
 from demix_core.pipeline import diagnose
+from demix_core.store import Run
 from demix_core.types import DecisionKind
 from tests import tiny
 from tests.dashboard import fake_run
@@ -178,6 +179,17 @@ def test_an_upload_is_previewed_with_its_kinds(workspace: Path, open_app: Open) 
     app.file_uploader[0].set_value(("census.csv", content, "text/csv")).run()
     assert not app.exception
     assert next(s for s in app.selectbox if s.label.startswith("Target")).value == fake_run.TARGET
+    assert not app.button(key="to_diagnose").disabled
+
+
+def test_the_table_of_the_run_is_shown_and_can_be_diagnosed_anew(run: Path, open_app: Open) -> None:
+    app = open_app("data")
+    assert any("the table of this run" in s.value for s in app.subheader)
+    app.button(key="take_data").click().run()
+    assert not app.exception
+    chosen = app.session_state["demix"].data
+    assert Path(chosen.path).name == "census.csv"
+    assert Path(chosen.path).read_bytes() == Run(run).input_path().read_bytes()
     assert not app.button(key="to_diagnose").disabled
 
 
