@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from cleanlab.filter import find_label_issues
 from cleanlab.rank import get_label_quality_scores
 from cleanlab.regression.rank import get_label_quality_scores as regression_quality
-from sklearn.ensemble import IsolationForest
+from sklearn.ensemble import IsolationForest, RandomForestClassifier, RandomForestRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import cross_val_predict
 from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
@@ -23,6 +24,7 @@ from demix_core.classifiers.detect import Case
 from demix_core.types import Encoded, ErrorType, Task
 
 NEIGHBOURS = 10
+TREES = 60
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,17 @@ def _confident(y: np.ndarray, probabilities: np.ndarray) -> Finding:
 def _mean_loss(case: Case, seed: int) -> Finding:
     """The task model's loss on the row, averaged over the epochs (forgetting, area under the margin and kin)."""
     return Finding(np.nan_to_num(case.fitted.losses).mean(0))
+
+
+def _out_of_bag(case: Case, seed: int) -> Finding:
+    """Data-OOB (Kwon & Zou, 2023), soft: how far the trees of a random forest that did not draw the row are from it."""
+    x, y = case.train.x, case.train.y
+    options: dict[str, Any] = {"n_estimators": TREES, "oob_score": True, "n_jobs": 1, "random_state": seed}
+    if case.schema.task is Task.REGRESSION:
+        return Finding(np.abs(y - RandomForestRegressor(**options).fit(x, y).oob_prediction_))
+    forest = RandomForestClassifier(**options).fit(x, y)
+    column = np.searchsorted(forest.classes_, y)
+    return Finding(1 - np.nan_to_num(forest.oob_decision_function_[np.arange(len(y)), column]))
 
 
 def _early_loss(case: Case, seed: int) -> Finding:
@@ -123,7 +136,10 @@ def one_feature_tree(data: Encoded, task: Task) -> tuple[np.ndarray, np.ndarray 
 
 Peer = Callable[[Case, int], Finding]
 PEERS: dict[ErrorType, dict[str, Peer]] = {
-    ErrorType.LABEL: {"cleanlab": _cleanlab, "cleanlab, boosted trees": _cleanlab_trees, "mean loss": _mean_loss},
+    ErrorType.LABEL: {
+        "cleanlab": _cleanlab, "cleanlab, boosted trees": _cleanlab_trees, "mean loss": _mean_loss,
+        "Data-OOB": _out_of_bag,
+    },
     ErrorType.FEATURE: {
         "IsolationForest": _isolation, "LOF": _lof, "kNN distance": _neighbours, "largest |z|": _largest_z,
         "mean loss": _mean_loss,

@@ -31,7 +31,10 @@ from demix_core.types import ErrorType, Schema
 from demix_core.workers import in_order
 
 SEEDS = (2026, 2027, 2028, 2029, 2030)
-CONDITIONS = (("paper", 0.5), ("paper", 0.9), ("broad", 0.9), ("broad", 0.6))
+CONDITIONS = (("paper", 0.5), ("paper", 0.7), ("paper", 0.9), ("paper", 0.98), ("broad", 0.9), ("broad", 0.6))
+PLAIN = (("paper", 0.7), ("paper", 0.98))
+"""Conditions in between and beyond, without the ablations."""
+
 MODEL = "mlp1"
 OURS = "DeMix"
 _FOLDER = SHIPPED.parent / "ablations"
@@ -48,7 +51,7 @@ SHORT = {ErrorType.LABEL: "LE", ErrorType.FEATURE: "FE", ErrorType.SPURIOUS: "SC
 
 
 def run(*, quick: bool = False, seed: int = SEEDS[0]) -> dict[str, Any]:
-    """All methods on six tables, four conditions, five seeds (quick: two tables, one condition, one seed)."""
+    """All methods on six tables, six conditions, five seeds (quick: two tables, one condition, one seed)."""
     tables, conditions, seeds = scope(quick, seed)
     return report(pd.DataFrame(in_order(_one, jobs(quick, seed))), tables, conditions, seeds)
 
@@ -82,6 +85,7 @@ def report(
         "name": "detect", "tables": tables, "conditions": conditions, "model": MODEL, "seeds": seeds,
         "table": [line for c in conditions for line in _table(_of(every, *c), f"{c[0]} {c[1]:g}")],
         "by_table": [line for c in conditions for line in _by_table(_of(every, *c), f"{c[0]} {c[1]:g}")],
+        "several": [line for c in conditions for line in _several_table(_of(every, *c), f"{c[0]} {c[1]:g}")],
         "trust": [line for c in conditions for line in _trust_table(_of(every, *c), f"{c[0]} {c[1]:g}")],
         "peers": [line for c in conditions for line in _peers_table(_of(every, *c), f"{c[0]} {c[1]:g}")],
         "significance": _significance(every, conditions), "runs": every.round(4).to_dict("list"),
@@ -95,7 +99,8 @@ def _one(job: Job) -> list[dict[str, Any]]:
     parts, schema, settings, case = prepare(job)
     truth = parts.train.truth[[k.value for k in ErrorType]].to_numpy(bool)
     rows = []
-    for method, checkpoint in {OURS: SHIPPED, **ABLATIONS}.items():
+    ablations = {} if (protocol, alpha) in PLAIN else ABLATIONS
+    for method, checkpoint in {OURS: SHIPPED, **ablations}.items():
         chosen = replace(settings, diagnose=replace(settings.diagnose, classifier=str(checkpoint)))
         found = detect(case, chosen)
         rows += scores(method, parts, schema, found)
@@ -142,11 +147,11 @@ def _localised(parts: Parts, schema: Schema, wrong: np.ndarray) -> float:
 def _score(method: str, kind: ErrorType, truth: np.ndarray, found: Finding) -> dict[str, Any]:
     """F1 at the method's own flags and when told how many rows are wrong, average precision; NaN without wrong rows.
 
-    several: the share of the wrong rows that have other errors too which the flags find.
+    alone, several: the share that the flags find of the wrong rows with this error alone, and with others, too.
     """
     y = truth[:, list(ErrorType).index(kind)]
     row: dict[str, Any] = {"method": method, "kind": SHORT[kind], "share": y.mean(), "flagged": np.nan}
-    row |= dict.fromkeys(("F1", "told", "AP", "several"), np.nan)
+    row |= dict.fromkeys(("F1", "told", "AP", "alone", "several"), np.nan)
     if found.flags is not None:
         row["flagged"] = found.flags.mean()
     if y.any():
@@ -154,8 +159,8 @@ def _score(method: str, kind: ErrorType, truth: np.ndarray, found: Finding) -> d
         row["AP"] = average_precision_score(y, found.scores)
         if found.flags is not None:
             row["F1"] = f1_score(y, found.flags, zero_division=0)
-            several = y & (truth.sum(1) > 1)
-            row["several"] = found.flags[several].mean() if several.any() else np.nan
+            for name, some in (("alone", truth.sum(1) == 1), ("several", truth.sum(1) > 1)):
+                row[name] = found.flags[y & some].mean() if (y & some).any() else np.nan
     return row
 
 
@@ -200,7 +205,7 @@ def _table(runs: pd.DataFrame, condition: str) -> list[dict[str, Any]]:
     """The headline: mean over tables ± sd over the seeds' means, a line per method."""
     figures = wide(_with_best_peer(runs))
     lines = []
-    for method in [OURS, *ABLATIONS, BEST_PEER, FLAG_ALL]:
+    for method in [m for m in (OURS, *ABLATIONS, BEST_PEER, FLAG_ALL) if m in figures.index.get_level_values("method")]:
         seeds = figures.xs(method, level="method").groupby("seed")[list(HEADLINE)].mean()
         line: dict[str, Any] = {"corruption": condition, "method": method}
         line |= {head: mean_and_spread(seeds[head]) for head in HEADLINE}
@@ -240,6 +245,12 @@ def _trust_table(runs: pd.DataFrame, condition: str) -> list[dict[str, Any]]:
     return lines
 
 
+def _several_table(runs: pd.DataFrame, condition: str) -> list[dict[str, Any]]:
+    """Ours per type: the share found of rows with this error alone and of rows with several; means over all runs."""
+    found = runs[runs.method == OURS].groupby("kind", sort=False)[["alone", "several"]].mean().round(3)
+    return [{"corruption": condition, "kind": kind, **found.loc[kind].to_dict()} for kind in found.index.astype(str)]
+
+
 def _peers_table(runs: pd.DataFrame, condition: str) -> list[dict[str, Any]]:
     """Every peer: mean over tables and seeds."""
     known = {(SHORT[k], name) for k, peers in PEERS.items() for name in peers}
@@ -264,7 +275,7 @@ def _significance(every: pd.DataFrame, conditions: tuple[tuple[str, float], ...]
             best = _best(runs, kind)
             lines.append(compare(runs[(runs.kind == kind) & (runs.method == OURS)], best, "AP"))
             lines[-1] |= {"kind": kind, "against": str(best.method.iloc[0])}
-        for method in ABLATIONS:
+        for method in ABLATIONS if (protocol, alpha) not in PLAIN else ():
             for figure in ("F1", "AP"):
                 ours, theirs = (runs[runs.method == m] for m in (OURS, method))
                 lines.append(compare(ours, theirs, figure) | {"kind": "mean", "against": method})
