@@ -71,7 +71,7 @@ class TestOracle:
     @pytest.mark.parametrize("dtype", list(TOLERANCE))
     @pytest.mark.parametrize("kernel", ["cosine", "dot"])
     @pytest.mark.parametrize("k", [1, 2, 5])
-    @pytest.mark.parametrize("name", ["linear", "mlp2", "resnet"])
+    @pytest.mark.parametrize("name", ["linear", "mlp2", "resnet", "transformer"])
     def test_all_parameters_last_and_first_layer(self, name, k, kernel, dtype):
         network, (train, held_out) = build(name, 6, k).to(dtype), split(rows(40, 6, k), 13)
         phi, last, first, norm = whole(network, train, held_out, task_of(k), kernel, block=11)

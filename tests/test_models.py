@@ -88,7 +88,7 @@ class TestEveryModel:
 
 
 def test_the_registered_models_have_their_widths():
-    assert {"linear", "mlp1", "mlp2", "resnet"} <= set(MODELS)
+    assert {"linear", "mlp1", "mlp2", "resnet", "transformer"} <= set(MODELS)
     widths = {n: [m.out_features for m in build(n, 7, 3).modules() if isinstance(m, nn.Linear)] for n in MODELS}
     assert widths["linear"] == [3] and widths["mlp1"] == [256, 128, 64, 3] and widths["mlp2"] == [64, 32, 3]
 
