@@ -20,7 +20,7 @@ from demix_core.settings import LoadSettings, MapSettings, Settings
 from demix_core.signals.base import Signals, compute
 from demix_core.signals.oddities import OddityReference, find_oddities
 from demix_core.signals.placing import NEW
-from demix_core.signals.spelling import SURE, Vocabulary
+from demix_core.spelling import SURE, Vocabulary
 from demix_core.types import Column, ColumnKind, Schema, Task
 
 FREQUENT = {"female": 400, "male": 380, "private sector": 60, "35957": 40, "35958": 40}
@@ -59,7 +59,8 @@ def test_values_that_are_near_each_other_by_nature_are_left_alone() -> None:
 def test_the_benchmark_tables_as_they_are_hold_no_misspelling(name: str) -> None:
     frame = pd.read_parquet(ASSETS / "benchmark" / f"{name}.parquet")
     schema, _ = infer_schema(frame, LoadSettings(target=str(frame.columns[-1])))
-    assert not find_oddities(frame, schema).garbled.any()
+    odd = find_oddities(frame, schema)
+    assert not odd.garbled.any() and not odd.label.any()
 
 
 @given(text=st.sampled_from(sorted(FREQUENT)), data=st.data())
@@ -84,12 +85,13 @@ def test_a_row_to_come_is_judged_as_one_of_the_table(data: st.DataObject) -> Non
     )
     table = column.copy() if where != NEW else np.append(column, value)
     table[where if where != NEW else -1] = value
-    slow = find_oddities(pd.DataFrame({"a": pd.Series(table, dtype="str")}), schema).garbled
-    frame = pd.DataFrame({"a": pd.Series(column, dtype="str")})
-    reference = OddityReference.of(frame, schema)
+    slow = find_oddities(pd.DataFrame({"a": table, "y": table}, dtype="str"), schema)
+    frame = pd.DataFrame({"a": column, "y": column}, dtype="str")
     old = frame.iloc[[max(where, 0)]]
-    fast = reference.place(pd.DataFrame({"a": [value]}), old, schema, np.array([where])).garbled
-    assert fast[0, 0] == slow[where if where != NEW else -1, 0]
+    to_come = pd.DataFrame({"a": [value], "y": [value]})
+    fast = OddityReference.of(frame, schema).place(to_come, old, schema, np.array([where]))
+    at = where if where != NEW else -1
+    assert fast.garbled[0, 0] == slow.garbled[at, 0] and fast.label[0] == slow.label[at]
 
 
 def test_what_is_no_number_in_a_column_of_numbers_is_wrong() -> None:
@@ -105,24 +107,27 @@ def test_the_networks_word_stays_as_it_is_where_the_spelling_says_nothing() -> N
     wrong, garbled = p.copy(), np.zeros((3, 3), np.float32)
     garbled[1, 2] = SURE
     before = p.copy()
-    _believe_spelling(p, wrong, garbled)
-    np.testing.assert_array_equal(p[[0, 2]], before[[0, 2]])
+    _believe_spelling(p, wrong, garbled, np.array([0, 0, SURE], np.float32))
     assert p[1, 1] >= SURE and wrong[1, 2] >= SURE and (wrong[1, :2] == before[1, :2]).all()
-    assert (p[:, [0, 2]] == before[:, [0, 2]]).all(), "a misspelt feature says nothing of the other types"
+    assert p[2, 0] >= SURE, "a misspelt label is a label error"
+    p[1, 1], p[2, 0] = before[1, 1], before[2, 0]
+    np.testing.assert_array_equal(p, before)
 
 
 def test_signals_of_an_earlier_version_name_no_misspelling(tmp_path: Path) -> None:
     frame = pd.DataFrame({"a": ["u", "v"] * 40, "b": [str(i) for i in range(80)], "y": ["p", "q"] * 40})
     schema, _ = infer_schema(frame, LoadSettings(target="y"))
     compute(frame, schema, seed=0).save(tmp_path)
-    (tmp_path / "oddities-garbled.npy").unlink()
-    garbled = Signals.load(tmp_path).oddities.garbled
-    assert garbled.shape == (80, len(schema.features)) and not garbled.any()
+    for name in ("garbled", "label"):
+        (tmp_path / f"oddities-{name}.npy").unlink()
+    odd = Signals.load(tmp_path).oddities
+    assert odd.garbled.shape == (80, len(schema.features)) and not odd.garbled.any()
+    assert odd.label.shape == (80,) and not odd.label.any()
 
 
 @pytest.fixture(scope="module")
 def messy(tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """(the run's patches, truth of the messed cells): 600 people, 12 cells typed wrong in three ways."""
+    """(the run's patches, truth of the messed cells): 600 people, 15 cells typed wrong in four ways."""
     rng = np.random.default_rng(5)
     n = 600
     sex, job = rng.choice(["female", "male"], n), rng.choice(["clerk", "teacher", "engineer"], n)
@@ -130,8 +135,9 @@ def messy(tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, pd.Da
     frame = pd.DataFrame({"sex": sex, "job": job, "age": age.astype(str), "pay": rng.normal(30, 9, n).round(1)})
     frame["rich"] = np.where(age + 8 * (job == "engineer") + rng.normal(0, 6, n) > 42, "yes", "no")
     truth = []
-    for row in range(0, 600, 50):
-        column, change = [("job", typed_twice), ("sex", str.upper), ("age", with_unit)][row // 50 % 3]
+    ways = [("job", typed_twice), ("sex", str.upper), ("age", with_unit), ("rich", str.upper)]
+    for row in range(0, 600, 40):
+        column, change = ways[row // 40 % 4]
         truth.append((row, column, frame.at[row, column]))
         frame.loc[row, column] = change(frame.at[row, column])
     folder = tmp_path_factory.mktemp("messy")
@@ -153,12 +159,20 @@ def with_unit(text: str) -> str:
 
 def test_typing_errors_are_flagged_explained_and_mended(messy: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     patches, truth = messy
-    found = patches[patches["error_type"] == "feature_error"].set_index(["row_id", "column"])
-    assert len(truth) >= 6
+    found = patches[patches["error_type"] != "spurious"].set_index(["row_id", "column"])
+    assert len(truth) >= 8 and set(truth["column"]) == {"job", "sex", "age", "rich"}
     for line in truth.itertuples():
         patch = found.loc[(line.row_id, line.column)]
         assert patch["new"] == line.true and patch["recommended"] and patch["pattern"], patch.to_dict()
         assert "looks like" in patch["reason"] or "is no number, but" in patch["reason"]
+
+
+def test_labels_spelt_otherwise_are_told_when_the_table_is_read() -> None:
+    frame = pd.DataFrame({"a": [str(i % 7) for i in range(90)], "y": ["yes", "no"] * 44 + ["YES", "yees"]})
+    _, notes = infer_schema(frame, LoadSettings(target="y"))
+    (told,) = [note for note in notes if "another spelling" in note]
+    assert told.startswith("2 rows have a label in 'y'") and "'YES' of 'yes'" in told and "'yees' of 'yes'" in told
+    assert not any("spelling" in note for note in infer_schema(frame[:88], LoadSettings(target="y"))[1])
 
 
 def test_vocabulary_counts_every_text_once() -> None:

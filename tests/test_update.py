@@ -249,10 +249,12 @@ def test_oddities_are_those_of_the_table_with_the_row(data: st.DataObject) -> No
     kind = data.draw(st.sampled_from([ColumnKind.NUMERIC, ColumnKind.CATEGORICAL]))
     schema = Schema((Column("a", kind), Column("y", kind)), "y", Task.CLASSIFICATION, ("u", "v"))
     table, at = with_row(column, value, where)
-    frame = pd.DataFrame({"a": pd.Series(column, dtype="str")})
-    slow = find_oddities(pd.DataFrame({"a": pd.Series(table, dtype="str")}), schema)
+    frame = pd.DataFrame({"a": column, "y": "u"}, dtype="str")
+    slow = find_oddities(pd.DataFrame({"a": table, "y": "u"}, dtype="str"), schema)
     old = frame.iloc[[max(where, 0)]]
-    fast = OddityReference.of(frame, schema).place(pd.DataFrame({"a": [value]}), old, schema, np.array([where]))
+    fast = OddityReference.of(frame, schema).place(
+        pd.DataFrame({"a": [value], "y": "u"}), old, schema, np.array([where])
+    )
     for name in ("share", "crowd", "form", "missing"):
         assert getattr(fast, name)[0, 0] == pytest.approx(getattr(slow, name)[at, 0], abs=1e-6), name
 

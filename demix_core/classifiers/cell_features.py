@@ -31,13 +31,14 @@ MOST_LIFT = 10.0
 
 @dataclass(frozen=True)
 class CellFeatures:
-    """own: float32 [N, F, OWN]; column: float32 [F, Q − OWN], Q = len(NAMES); garbled: float32 [N, F], which no network
-    has to learn: P(wrong) of cells that are another spelling of a frequent value, 0 of all others.
+    """own: float32 [N, F, OWN]; column: float32 [F, Q − OWN], Q = len(NAMES); garbled: float32 [N, F] and label:
+    float32 [N], which no network has to learn: P(wrong) by the spelling of cells and class labels, 0 where it is fine.
     """
 
     own: np.ndarray
     column: np.ndarray
     garbled: np.ndarray
+    label: np.ndarray
 
     def block(self, rows: slice | np.ndarray) -> np.ndarray:
         """float32 [B, F, Q] of some rows."""
@@ -50,7 +51,7 @@ def cell_features(schema: Schema, signals: Signals) -> CellFeatures:
     cells = signals.cells
     lift = _clipped(cells)
     own = _own(signals, _coherence(cells.codes, lift), _ranks(cells.surprise), _ranks(lift))
-    return CellFeatures(own, _columns(schema, signals), signals.oddities.garbled)
+    return CellFeatures(own, _columns(schema, signals), signals.oddities.garbled, signals.oddities.label)
 
 
 def placed_cell_features(schema: Schema, signals: Signals, table: Signals, where: np.ndarray) -> CellFeatures:
@@ -62,7 +63,9 @@ def placed_cell_features(schema: Schema, signals: Signals, table: Signals, where
         for now, before in (surprises, (lift, old))
     ]
     coherence = _placed_coherence(signals.cells.codes, table.cells.codes, old, where)
-    return CellFeatures(_own(signals, coherence, *ranks), _columns(schema, table), signals.oddities.garbled)
+    return CellFeatures(
+        _own(signals, coherence, *ranks), _columns(schema, table), signals.oddities.garbled, signals.oddities.label
+    )
 
 
 def _clipped(cells: CellModel) -> np.ndarray:

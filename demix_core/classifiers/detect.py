@@ -204,14 +204,15 @@ def classify(
             )
             z, logits = dec.embed(some)
             embedding[here], p[here], wrong[here] = z.numpy(), dec.probabilities(z).numpy(), logits.sigmoid().numpy()
-    _believe_spelling(p, wrong, cells.garbled)
+    _believe_spelling(p, wrong, cells.garbled, cells.label)
     return embedding, p, wrong
 
 
-def _believe_spelling(p: np.ndarray, wrong: np.ndarray, garbled: np.ndarray) -> None:
+def _believe_spelling(p: np.ndarray, wrong: np.ndarray, garbled: np.ndarray, label: np.ndarray) -> None:
     """Join what the spelling says to what the network says, as if both were wrong independently; in place."""
-    feature = list(ErrorType).index(ErrorType.FEATURE)
-    p[:, feature] += (1 - p[:, feature]) * garbled.max(1, initial=0.0)
+    for kind, spelling in ((ErrorType.LABEL, label), (ErrorType.FEATURE, garbled.max(1, initial=0.0))):
+        k = list(ErrorType).index(kind)
+        p[:, k] += (1 - p[:, k]) * spelling
     wrong += (1 - wrong) * garbled
 
 

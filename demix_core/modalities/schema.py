@@ -11,6 +11,7 @@ import pandas as pd
 from demix_core.columns import datetime_format, is_missing, labels, to_datetime, to_numeric, to_text
 from demix_core.errors import InputError
 from demix_core.settings import LoadSettings
+from demix_core.spelling import Vocabulary
 from demix_core.types import Column, ColumnKind, Schema, Task
 
 TARGET_NAMES = ("target", "label", "labels", "class", "y", "outcome", "income", "survived", "cnt")
@@ -26,6 +27,7 @@ IDENTIFIER_NAME = re.compile(
 PARSED_SHARE = 0.95
 """Share of the present cells that must be numbers (or times) for the column to be numeric (or a datetime)."""
 MANY_CATEGORIES = 1000
+SPELLINGS_SHOWN = 3
 
 
 def infer_schema(frame: pd.DataFrame, settings: LoadSettings) -> tuple[Schema, tuple[str, ...]]:
@@ -123,7 +125,20 @@ def _target_notes(series: pd.Series, task: Task) -> list[str]:
         single = [str(name) for name, count in counts.items() if count < 2]
         if single:
             notes.append(f"Only one row each has the label {', '.join(single[:5])}; such rows stay out of validation.")
+        notes += _spelling_note(str(series.name), Vocabulary({str(name): int(n) for name, n in counts.items()}))
     return notes
+
+
+def _spelling_note(target: str, labels: Vocabulary) -> list[str]:
+    found = labels.misspellings()
+    if not found:
+        return []
+    rows = sum(labels.counts[text] for text in found)
+    shown = ", ".join(f"'{text}' of '{known}'" for text, known in list(found.items())[:SPELLINGS_SHOWN])
+    return [
+        f"{rows} rows have a label in '{target}' that looks like another spelling of a frequent one ({shown}); each "
+        "spelling is a class of its own until it is mended."
+    ]
 
 
 def _boolean(texts: np.ndarray) -> bool:

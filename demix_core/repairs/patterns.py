@@ -17,7 +17,7 @@ import pandas as pd
 
 from demix_core.columns import is_missing, to_numeric, to_text
 from demix_core.signals.oddities import Oddities
-from demix_core.signals.spelling import MOST_DISTINCT, Vocabulary
+from demix_core.spelling import MOST_DISTINCT, Vocabulary
 from demix_core.types import Column, ColumnKind, Schema
 
 SUSPECT = 0.5

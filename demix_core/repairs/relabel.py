@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from demix_core.columns import labels
 from demix_core.repairs.base import REPAIRS, Declined, Evidence, Proposal
 from demix_core.repairs.targets import TargetGuesser, learn_target
+from demix_core.spelling import Vocabulary
 from demix_core.types import Action, ErrorType
 from demix_core.workers import one_thread
 
@@ -41,7 +43,10 @@ class Relabel:
     def propose(evidence: Evidence, rows: np.ndarray) -> Iterator[list[Proposal] | Declined]:
         """One proposal a row, never the given label."""
         if evidence.classes:
-            yield from (_other_class(evidence, int(row)) for row in rows)
+            spellings = _spellings(evidence)
+            for row in rows:
+                meant = spellings.get(evidence.cell(int(row), evidence.schema.target).strip())
+                yield _other_class(evidence, int(row)) if meant is None else _other_spelling(evidence, int(row), meant)
             return
         if len(rows):
             guesser = evidence.learned.target if evidence.learned else learn(evidence, rows)
@@ -94,6 +99,24 @@ def _other_class(evidence: Evidence, row: int) -> list[Proposal] | Declined:
     reason = _class_reason(p, given, best, old, new)
     unseen = bool(p[best] > p[given])
     return [Proposal(evidence.schema.target, old, new, certainty, reason, alternatives, unseen=unseen)]
+
+
+def _spellings(evidence: Evidence) -> dict[str, str]:
+    """{label: what is meant} of the labels that are another spelling of a frequent one."""
+    if not evidence.oddities.label.any():
+        return {}
+    return Vocabulary.of(labels(evidence.frame[evidence.schema.target])).misspellings()
+
+
+def _other_spelling(evidence: Evidence, row: int, meant: str) -> list[Proposal]:
+    given, p = int(evidence.given[row]), evidence.likely()[row]
+    order = [k for k in np.argsort(-p) if k != given and p[k] >= LEAST_PROBABILITY][:ALTERNATIVES]
+    others = [(evidence.target_text(int(k)), float(p[k])) for k in order]
+    old = evidence.cell(row, evidence.schema.target)
+    alternatives = tuple(one for one in others if one[0] != meant)[: ALTERNATIVES - 1]
+    reason = f"The label '{old}' looks like another spelling of '{meant}'."
+    pattern = f"{evidence.schema.target}: spelled unlike '{meant}'"
+    return [Proposal(evidence.schema.target, old, meant, 1.0, reason, alternatives, pattern)]
 
 
 def _class_reason(p: np.ndarray, given: int, best: int, old: str, new: str) -> str:

@@ -25,7 +25,7 @@ RULES_HIDDEN = 3
 
 TEXTS = "suggestion"
 RULES = "rules"
-GARBLED = "garbled"
+LATER = ("garbled", "label")
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,9 @@ class Signals:
 
         def array(name: str, field: str) -> np.ndarray:
             path = folder / f"{name}-{field}.npy"
-            if field == GARBLED and not path.exists():  # a run of an earlier version
-                return np.zeros_like(array(name, "missing"))
+            if field in LATER and not path.exists():  # a run of an earlier version
+                missing = array(name, "missing")
+                return np.zeros_like(missing if field == "garbled" else missing[:, 0])
             return np.asarray(np.load(path, allow_pickle=False))
 
         def part(name: str, kind: type) -> dict[str, Any]:

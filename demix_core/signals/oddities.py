@@ -11,16 +11,16 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from demix_core.columns import datetime_format, is_missing, to_datetime, to_numeric, to_text
+from demix_core.columns import datetime_format, is_missing, labels, to_datetime, to_numeric, to_text
 from demix_core.signals.binning import bulk
 from demix_core.signals.placing import NEW
-from demix_core.signals.spelling import SURE, Vocabulary
+from demix_core.spelling import SURE, Vocabulary
 from demix_core.types import Column, ColumnKind, Schema
 
 MOST_WIDTHS = 1e4
 DIGITS = re.compile(r"\d+")
-PER_CELL = 6
-"""The first fields of Oddities: those that differ from cell to cell."""
+PER_CELL = ("distance", "share", "crowd", "form", "missing", "garbled")
+"""The fields of Oddities that differ from cell to cell."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,8 @@ class Oddities:
     hold just this value; crowd: how many times more rows hold it than a value nearby usually does, log, 0 where alone;
     form: −log of the share of cells written like this one (decimals, sign, case), nats; missing: 0 or 1; garbled:
     P(wrong) of other spellings of a frequent value, and of what is no number, or time, where the column holds such.
-    low, high: float64 [F], the ends of the bulk (times in seconds); NaN for other than numbers.
+    low, high: float64 [F], the ends of the bulk (times in seconds); NaN for other than numbers. label: float32 [N],
+    garbled of the row's class (numbers: 0).
     """
 
     distance: np.ndarray
@@ -42,15 +43,20 @@ class Oddities:
     garbled: np.ndarray
     low: np.ndarray
     high: np.ndarray
+    label: np.ndarray
 
 
 def find_oddities(frame: pd.DataFrame, schema: Schema) -> Oddities:
     """Cost: O(N log N) per column."""
     parts = [_column(frame[c.name], c) for c in schema.features]
-    per_cell = [np.stack([p[k] for p in parts], 1).astype(np.float32) for k in range(PER_CELL)]
+    per_cell = {name: np.stack([p[k] for p in parts], 1).astype(np.float32) for k, name in enumerate(PER_CELL)}
     ends = [_numbers(frame[c.name], c) for c in schema.features]
     bulks = [bulk(v[~np.isnan(v)])[:2] if np.isfinite(v).any() else (np.nan, np.nan) for v in ends]
-    return Oddities(*per_cell, *np.array(bulks, np.float64).T)
+    label = np.zeros(len(frame))
+    if schema.classes:
+        label = _misspelt(labels(frame[schema.target]))
+    low, high = np.array(bulks, np.float64).T
+    return Oddities(**per_cell, low=low, high=high, label=label.astype(np.float32))
 
 
 @dataclass(frozen=True)
@@ -82,7 +88,7 @@ class ColumnOddities:
         return cls(ends, *counted[0], *counted[1], *forms, form)
 
     def place(self, now: pd.Series, old: pd.Series, column: Column, where: np.ndarray, rows: int) -> list[np.ndarray]:
-        """The first PER_CELL fields of Oddities, of cells to come; old: the cells of their old versions, if any."""
+        """PER_CELL of cells to come; old: the cells of their old versions, if any."""
         known, total = where != NEW, rows + (where == NEW)
         texts, before = to_text(now).astype(str), to_text(old).astype(str)
         others = _others(self.texts, self.text_counts, texts, before, known)
@@ -128,15 +134,18 @@ class ColumnOddities:
 
 @dataclass(frozen=True)
 class OddityReference:
-    """What find_oddities counted: one per feature; rows: N."""
+    """What find_oddities counted: one per feature; rows: N; labels: of the target, None for numbers."""
 
     columns: tuple[ColumnOddities, ...]
     rows: int
+    labels: ColumnOddities | None = None
 
     @classmethod
     def of(cls, frame: pd.DataFrame, schema: Schema) -> OddityReference:
         """Of the run's table."""
-        return cls(tuple(ColumnOddities.of(frame[c.name], c) for c in schema.features), len(frame))
+        columns = tuple(ColumnOddities.of(frame[c.name], c) for c in schema.features)
+        classes = ColumnOddities.of(_stripped(frame, schema), _target(schema)) if schema.classes else None
+        return cls(columns, len(frame), classes)
 
     def place(self, frame: pd.DataFrame, old: pd.DataFrame, schema: Schema, where: np.ndarray) -> Oddities:
         """Of rows to come. old: their old versions, any cells where there is none; where: int64 [m], see placing."""
@@ -144,8 +153,22 @@ class OddityReference:
             one.place(frame[c.name], old[c.name], c, where, self.rows)
             for one, c in zip(self.columns, schema.features, strict=True)
         ]
-        per_cell = [np.stack([p[k] for p in parts], 1).astype(np.float32) for k in range(PER_CELL)]
-        return Oddities(*per_cell, *np.array([one.bulk[:2] for one in self.columns], np.float64).T)
+        per_cell = {name: np.stack([p[k] for p in parts], 1).astype(np.float32) for k, name in enumerate(PER_CELL)}
+        label = np.zeros(len(frame))
+        if self.labels is not None:
+            now, before = _stripped(frame, schema), _stripped(old, schema)
+            *_, label = self.labels.place(now, before, _target(schema), where, self.rows)
+        low, high = np.array([one.bulk[:2] for one in self.columns], np.float64).T
+        return Oddities(**per_cell, low=low, high=high, label=label.astype(np.float32))
+
+
+def _stripped(frame: pd.DataFrame, schema: Schema) -> pd.Series:
+    """The class labels: blanks around them make no other class."""
+    return pd.Series(labels(frame[schema.target]), dtype="str")
+
+
+def _target(schema: Schema) -> Column:
+    return next(c for c in schema.columns if c.name == schema.target)
 
 
 def _others(known: np.ndarray, counts: np.ndarray, now: np.ndarray, old: np.ndarray, edited: np.ndarray) -> np.ndarray:
