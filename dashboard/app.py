@@ -55,14 +55,24 @@ def closer() -> list[st.Page]:
     ]
 
 
+def arrive() -> None:
+    """The run that the address names, with what else it says; else the newest, and why."""
+    try:
+        get().arrive(services.wanted_run(st.query_params.get("run")))
+    except DemixError as error:
+        get().arrive(services.wanted_run(None))
+        get().lose(str(error))
+        return
+    address.restore(get(), {name: st.query_params.get_all(name) for name in st.query_params})
+
+
 garbage.set_libraries_aside()
 st.set_page_config(page_title=texts.APP, page_icon=LOGO, layout="wide", initial_sidebar_state="expanded")
 st.logo(LOGO, size="large")
 st.html(components.style_sheet())
 try:
     if get().run is None:
-        get().arrive(services.wanted_run(st.query_params.get("run")))
-        address.restore(get(), {name: st.query_params.get_all(name) for name in st.query_params})
+        arrive()
     page = st.navigation({"": steps(), "Look closer": closer()} if CLOSER else steps())
     if get().going not in ("", page.url_path or "review"):
         st.switch_page(f"views/{get().going}.py")
@@ -72,6 +82,7 @@ try:
     if services.is_done(get().run):
         together.follow(get())
     guide.sidebar(get(), on_review=not page.url_path)
+    widgets.lost(get())
     if page.url_path:  # the review is the default page: it says its address itself, when it has heard the keys
         components.address(deciding.whereabouts(get()))
         components.keys("", get().key_nonce, get().key_seq, False, texts.SHEET)

@@ -80,10 +80,11 @@ class State:
 
     reviewer: who sits here, named: by the person rather than by default; drawn, looked: the newest event of the log
     when the screen was last drawn, and when the present suggestion came into view; blind: the review shows the person's
-    part of a second review, and none of the decisions.
+    part of a second review, and none of the decisions; lost: why the run that the address named can't be shown.
     """
 
     run: str | None = None
+    lost: str = ""
     reviewer: str = ""
     named: bool = False
     drawn: int = 0
@@ -146,7 +147,7 @@ class State:
         """Another run: everything that spoke of the old one is forgotten."""
         if run == self.run:
             return
-        self.run = run
+        self.run, self.lost = run, ""
         self.patch = self.row = self.selection = None
         self.selection_key, self.settled = "", False
         self.token += 1
@@ -158,6 +159,10 @@ class State:
     def arrive(self, run: str | None) -> None:
         """The first look of this tab, by the address or by default."""
         self.open_run(run)
+
+    def lose(self, why: str) -> None:
+        """The run that was asked for is not there; '' when the person has read so."""
+        self.lost = why
 
     def divide(self, **changes: Any) -> None:
         """Another look at influence: other groups forget the chosen group, other slices the chosen slice."""

@@ -61,6 +61,14 @@ def empty(title: str, text: str) -> None:
     st.html(f'<div class="dx-empty"><h3>{escape(title)}</h3><p>{escape(text)}</p></div>')
 
 
+def lost(state: State) -> None:
+    """Why another run is shown than the address names, until it is read."""
+    if state.lost:
+        words, button = st.columns([11, 1], vertical_alignment="center")
+        words.error(state.lost, icon=":material/error:")
+        button.button("OK", key="lost", on_click=state.lose, args=("",), width="stretch")
+
+
 def page_title(title: str, words: str) -> None:
     """Name of a page and what it is for."""
     st.header(title, anchor=False)

@@ -91,9 +91,14 @@ def first_run() -> str | None:
 
 
 def wanted_run(asked: str | None) -> str | None:
-    """The run that an address asks for; without one, what a newcomer sees. The example is put there when asked for."""
+    """The run that an address asks for; without one, what a newcomer sees. The example is put there when asked for.
+
+    RunError: there is none of that name.
+    """
     if asked == EXAMPLE_NAME:
         open_example()
+    if asked:
+        run_path(asked)
     return asked or first_run()
 
 

@@ -18,6 +18,7 @@ from dashboard import deciding, services, texts, widgets
 from dashboard.inspector import PANELS
 from dashboard.state import DataChoice
 from demix_core.decisions import DecisionLog
+from demix_core.errors import RunError
 from demix_core.pipeline import diagnose
 from demix_core.store import Run
 from demix_core.types import DecisionKind
@@ -171,6 +172,9 @@ def test_a_run_that_is_not_there_is_one_sentence(run: Path) -> None:
     app.run()
     assert not app.exception
     assert "no run called 'gone'" in app.error[0].value
+    assert app.sidebar.selectbox[0].value == "fake", "the sidebar that it speaks of is there"
+    app.button(key="lost").click().run()
+    assert not app.error and app.session_state["demix"].run == "fake"
 
 
 def test_an_upload_is_previewed_with_its_kinds(workspace: Path, open_app: Open) -> None:
@@ -227,7 +231,8 @@ def test_a_link_to_the_example_works_in_an_empty_workspace(workspace: Path, monk
     shipped = fake_run.make(workspace / "assets" / "run", n=200)
     monkeypatch.setattr("dashboard.services.runs.EXAMPLE", shipped.parent)
     assert services.wanted_run("example") == "example" and services.is_done("example")
-    assert services.wanted_run("nobody") == "nobody", "a wrong link is told, not answered with another run"
+    with pytest.raises(RunError, match="no run called 'nobody'"):
+        services.wanted_run("nobody")
 
 
 @pytest.mark.parametrize(
