@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -160,7 +159,7 @@ def table_of_run(state: State, name: str, choice: DataChoice) -> None:
 
 def _take(state: State, name: str, choice: DataChoice) -> None:
     """The run's own copy is called train.csv; the new run is to be called after the table."""
-    state.take_data(replace(choice, path=services.keep_upload(name, Path(choice.path).read_bytes())))
+    state.take_data(replace(choice, path=services.keep_copy(name, choice.path)))
 
 
 def _column_titles() -> dict[str, Any]:

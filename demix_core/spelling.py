@@ -166,10 +166,10 @@ def _is_near(text: str, known: str, edits: int, shortest: int) -> bool:
     """Whether `text` may be a misspelt `known`, both in lower case; edits: between them."""
     if len(known) < shortest or not 0 < edits <= max(1, len(known) // LETTERS_PER_EDIT):
         return False
-    pairs = list(zip(WORDS.findall(text), WORDS.findall(known), strict=False))
-    if not len(WORDS.findall(text)) == len(WORDS.findall(known)) == len(pairs):
+    words, wanted = WORDS.findall(text), WORDS.findall(known)
+    if len(words) != len(wanted):
         return False
-    return all(a == b or _is_near_word(a, b, shortest) for a, b in pairs)
+    return all(a == b or _is_near_word(a, b, shortest) for a, b in zip(words, wanted, strict=True))
 
 
 def _is_near_word(word: str, known: str, shortest: int) -> bool:

@@ -105,6 +105,7 @@ from dashboard.services.runs import (
 from dashboard.services.tables import (
     Preview,
     example_file,
+    keep_copy,
     keep_upload,
     preview,
     trouble_with_predictions,
@@ -197,6 +198,7 @@ __all__ = [
     "has_predictions",
     "is_checked",
     "is_done",
+    "keep_copy",
     "keep_selection",
     "keep_upload",
     "kept_selection",

@@ -50,6 +50,11 @@ def keep_upload(name: str, content: bytes) -> str:
     return str(path)
 
 
+def keep_copy(name: str, path: str) -> str:
+    """The same of a file on this machine, under another name."""
+    return keep_upload(name, Path(path).read_bytes())
+
+
 def preview(choice: DataChoice) -> Preview:
     """Reads the table and finds its columns' kinds, target and task; problems come as words, not as errors."""
     path = Path(choice.path).expanduser()

@@ -152,6 +152,10 @@ def _mended_numbers(one: Shared, series: pd.Series, column: Column, suspect: np.
                 yield int(i), Fix(f"{column.name}: cells that {one.what}", f"{mended:.{one.decimals}f}", one.words)
 
 
+def _other_spelling(column: Column, text: str, known: str) -> Fix:
+    return Fix(f"{column.name}: spelled unlike '{known}'", known, f"'{text}' looks like '{known}'")
+
+
 def _read(text: str, vocabulary: Vocabulary, one: Shared, column: Column) -> Fix | None:
     """The number that a cell which is none was meant to be: a frequent one mistyped, or one with a sign or unit."""
     found = SIGNED.fullmatch(text.strip())
@@ -163,7 +167,7 @@ def _read(text: str, vocabulary: Vocabulary, one: Shared, column: Column) -> Fix
     known = known or _only_number_like(text, vocabulary.counts)
     if known is None:
         return None
-    return Fix(f"{column.name}: spelled unlike '{known}'", known, f"'{text}' looks like '{known}'")
+    return _other_spelling(column, text, known)
 
 
 def _only_number_like(text: str, counts: Mapping[str, int]) -> str | None:
@@ -254,7 +258,7 @@ def _mended_words(one: Shared, series: pd.Series, column: Column, suspect: np.nd
                 spelled[text] = _known_spelling(text, [t for t, c in common if c >= COMMON_TIMES * count])
         known = spelled[text]
         if known is not None:
-            yield int(i), Fix(f"{column.name}: spelled unlike '{known}'", known, f"'{text}' looks like '{known}'")
+            yield int(i), _other_spelling(column, text, known)
 
 
 def _known_spelling(text: str, common: list[str]) -> str | None:
