@@ -444,12 +444,18 @@ def train_dec(
     tables: Annotated[int, typer.Option(help="How many tables to draw.")] = 500,
     epochs: Annotated[int, typer.Option(help="Passes over all rows.")] = 4,
     without: Annotated[
-        list[str] | None, typer.Option(help="Leave out: influence, similarity or side. Repeatable.")
+        list[str] | None,
+        typer.Option(
+            help="Leave out: influence, similarity, side, cells or context; network: trees alone. Repeatable."
+        ),
     ] = None,
     refine: Annotated[
         str, typer.Option(help="Go on from this checkpoint, on public tables instead of synthetic ones.")
     ] = "",
-    unseen: Annotated[str, typer.Option(help="With --refine: leave out this corruption protocol.")] = "",
+    twin_of: Annotated[
+        str, typer.Option(help="Keep this checkpoint's network; grow its boosted trees on public tables.")
+    ] = "",
+    unseen: Annotated[str, typer.Option(help="With public tables: leave out this corruption protocol.")] = "",
     workers: Annotated[int, typer.Option(help="Processes that draw tables.")] = 2,
     seed: Annotated[int, typer.Option(help=SEED_HELP)] = 1,
 ) -> None:
@@ -459,7 +465,7 @@ def train_dec(
 
     chosen = TrainSettings(
         tables=tables, seed=seed, epochs=epochs, workers=workers, without=tuple(without or ()), refine=refine,
-        unseen=unseen,
+        twin_of=twin_of, unseen=unseen,
     )  # fmt: skip
     with reports.progress_bar() as progress, storing(out):
         out.parent.mkdir(parents=True, exist_ok=True)

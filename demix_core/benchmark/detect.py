@@ -3,8 +3,8 @@
 Leave-one-dataset-out by construction: the DEC has learnt from synthetic and from other public tables, so that every
 table here is left out of its training; the seeds, the published rules and these tables' rows are used here and nowhere
 else. Every method sees the same corrupted rows. The code of both protocols is in its training, on other tables and
-rules; 'the paper's errors unseen' is the same classifier without the paper's. 'no influence': trained without anything
-from gradients, similarity kept; 'no tokens': with neither; 'synthetic tables only': before it saw public ones.
+rules. Beside the classifier stand its halves, and networks that lack something: 'the paper's errors unseen' in it;
+'synthetic tables only'; 'no influence', nothing from gradients, similarity kept; 'no tokens', neither.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from sklearn.metrics import average_precision_score, f1_score
 
 from demix_core.benchmark._peers import PEERS, Finding
 from demix_core.benchmark._tables import BENCHMARKS, load
-from demix_core.classifiers.detect import SHIPPED, Case, Detection, detect
+from demix_core.classifiers.detect import SHIPPED, Case, Detection, judge, look
+from demix_core.classifiers.network import load_checkpoint
 from demix_core.classifiers.planted import make_case
 from demix_core.classifiers.thresholds import Trust
 from demix_core.evaluation.two_samples import holm
@@ -38,12 +39,17 @@ PLAIN = (("paper", 0.7), ("paper", 0.98))
 MODEL = "mlp1"
 OURS = "DeMix"
 _FOLDER = SHIPPED.parent / "ablations"
+NETWORK = "network alone"
 ABLATIONS = {
-    "the paper's errors unseen": _FOLDER / "no_paper.safetensors",
-    "synthetic tables only": _FOLDER / "synthetic.safetensors",
-    "no influence": _FOLDER / "no_influence.safetensors",
-    "no tokens": _FOLDER / "no_tokens.safetensors",
+    NETWORK: _FOLDER / "network.safetensors",
+    "trees alone": _FOLDER / "trees.safetensors",
+    "network: the paper's errors unseen": _FOLDER / "no_paper.safetensors",
+    "network: synthetic tables only": _FOLDER / "synthetic.safetensors",
+    "network: no influence": _FOLDER / "no_influence.safetensors",
+    "network: no tokens": _FOLDER / "no_tokens.safetensors",
 }
+"""The halves of the classifier, and networks trained otherwise, to be compared with the network alone."""
+
 FLAG_ALL = "chance (flag every row)"
 BEST_PEER = "best peer of each type"
 Job = tuple[str, str, float, int]
@@ -100,10 +106,9 @@ def _one(job: Job) -> list[dict[str, Any]]:
     truth = parts.train.truth[[k.value for k in ErrorType]].to_numpy(bool)
     rows = []
     ablations = {} if (protocol, alpha) in PLAIN else ABLATIONS
+    looked = look(case, settings)
     for method, checkpoint in {OURS: SHIPPED, **ablations}.items():
-        chosen = replace(settings, diagnose=replace(settings.diagnose, classifier=str(checkpoint)))
-        found = detect(case, chosen)
-        rows += scores(method, parts, schema, found)
+        rows += scores(method, parts, schema, judge(load_checkpoint(checkpoint), looked, case, settings))
     for kind, peers in PEERS.items():
         rows += [_score(peer, kind, truth, find(case, seed)) for peer, find in peers.items()]
         rows.append(_score(FLAG_ALL, kind, truth, Finding(np.full(len(truth), 0.5), np.ones(len(truth), bool))))
@@ -277,8 +282,9 @@ def _significance(every: pd.DataFrame, conditions: tuple[tuple[str, float], ...]
             lines[-1] |= {"kind": kind, "against": str(best.method.iloc[0])}
         for method in ABLATIONS if (protocol, alpha) not in PLAIN else ():
             for figure in ("F1", "AP"):
-                ours, theirs = (runs[runs.method == m] for m in (OURS, method))
-                lines.append(compare(ours, theirs, figure) | {"kind": "mean", "against": method})
+                whole = NETWORK if method.startswith("network:") else OURS
+                ours, theirs = (runs[runs.method == m] for m in (whole, method))
+                lines.append(compare(ours, theirs, figure) | {"kind": "mean", "of": whole, "against": method})
         for line in lines:
             line.setdefault("corruption", f"{protocol} {alpha:g}")
     for field in ("p over runs", "p over tables"):

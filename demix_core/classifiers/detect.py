@@ -102,32 +102,69 @@ class Case:
     signals: Signals
 
 
+@dataclass(frozen=True)
+class Looked:
+    """All that is looked at before a classifier judges it: numbers as in Detection, what it reads, and where from."""
+
+    harm: np.ndarray
+    grad_norm: np.ndarray
+    loss: np.ndarray
+    predictions: np.ndarray
+    factors: Factors
+    validation_rows: np.ndarray
+    typical: np.ndarray
+    environment: Environment
+    features: Features
+    cells: CellFeatures
+    usual: Usual
+
+
 def detect(
     case: Case, settings: Settings, progress: Progress = no_progress, should_stop: ShouldStop = never_stop
 ) -> Detection:
     """Name the errors of every training row with the shipped DEC, or the one that settings.diagnose names."""
-    rng = np.random.default_rng(settings.seed)
     dec = dec_of(settings)
-    task = case.schema.task
+    looked = look(case, settings, within(progress, 0.0, 0.5), should_stop)
+    return judge(dec, looked, case, settings, within(progress, 0.5, 1.0), should_stop)
+
+
+def look(
+    case: Case, settings: Settings, progress: Progress = no_progress, should_stop: ShouldStop = never_stop
+) -> Looked:
+    """The passes that no classifier has a part in, so that several can judge what they found."""
+    rng = np.random.default_rng(settings.seed)
     order = rng.permutation(len(case.validation.y))[: settings.influence.validation_rows]
     measured = subset(case.validation, order)
-    factors = factorise(case.fitted.network, measured.x, measured.y, task)
-    harm, norm, typical = profiles(case, measured, factors, settings, within(progress, 0.0, 0.3), should_stop)
-    environment = make_environment(case.fitted, measured, task, rng)
-    features, loss, predictions, usual = row_features(case, environment, within(progress, 0.3, 0.5), should_stop)
+    factors = factorise(case.fitted.network, measured.x, measured.y, case.schema.task)
+    harm, norm, typical = profiles(case, measured, factors, settings, within(progress, 0.0, 0.6), should_stop)
+    environment = make_environment(case.fitted, measured, case.schema.task, rng)
+    features, loss, predictions, usual = row_features(case, environment, within(progress, 0.6, 1.0), should_stop)
     cells = cell_features(case.schema, case.signals)
-    picked, around = dec.pick(features)
+    return Looked(harm, norm, loss, predictions, factors, order, typical, environment, features, cells, usual)
+
+
+def judge(
+    dec: Dec,
+    looked: Looked,
+    case: Case,
+    settings: Settings,
+    progress: Progress = no_progress,
+    should_stop: ShouldStop = never_stop,
+) -> Detection:
+    """What this classifier says of it."""
+    picked, around = dec.pick(looked.features)
     embedding, p, wrong = classify(
-        dec, (picked, around), cells, environment, case.train, within(progress, 0.5, 1.0), should_stop
+        dec, (picked, around), looked.cells, looked.environment, case.train, progress, should_stop
     )
     share = settings.diagnose.expected_error_share
     shift = share_shift(p, share) if share > 0 else 0.0
     p = shifted(p, shift).astype(np.float32)
-    standing = _standing(dec, features, around, usual, environment.rows, shift)
+    standing = _standing(dec, looked.features, around, looked.usual, looked.environment.rows, shift)
     thresholds, told = limits(p, dec)
     return Detection(
-        p, wrong, embedding, thresholds, told, harm, norm, loss, predictions, factors, order, typical, standing
-    )
+        p, wrong, embedding, thresholds, told, looked.harm, looked.grad_norm, looked.loss, looked.predictions,
+        looked.factors, looked.validation_rows, looked.typical, standing,
+    )  # fmt: skip
 
 
 def _standing(
@@ -203,7 +240,8 @@ def classify(
                 present=torch.ones(here.stop - here.start, columns, dtype=torch.bool),
             )
             z, logits = dec.embed(some)
-            embedding[here], p[here], wrong[here] = z.numpy(), dec.probabilities(z).numpy(), logits.sigmoid().numpy()
+            embedding[here], wrong[here] = z.numpy(), logits.sigmoid().numpy()
+            p[here] = dec.probabilities(dec.logits(z, some)).numpy()
     _believe_spelling(p, wrong, cells.garbled, cells.label)
     return embedding, p, wrong
 

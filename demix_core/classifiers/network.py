@@ -2,13 +2,14 @@
 
 Four sources of one row are encoded side by side and joined into the embedding, the rationale z of the paper: its tokens
 (set transformer), its side features, its cells (a set as well), and the table as a whole (what is usual in this run).
-Heads read three logits from the embedding; the cell encoder also says which cell is wrong.
+Heads read three logits from the embedding, to which those of boosted trees are added (`forest`, the network's twin);
+the cell encoder also says which cell is wrong.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from torch import nn
 
 from demix_core.classifiers import cell_features
 from demix_core.classifiers.features import Features, context
+from demix_core.classifiers.forest import DEPTH, Forest, describe_cells
 from demix_core.classifiers.set_transformer import SetTransformer
 from demix_core.errors import InputError
 from demix_core.types import ErrorType
@@ -33,7 +35,8 @@ CLIP = 5.0
 class Shape:
     """What fixes a checkpoint's weights: the features, context and channels it reads, and its sizes.
 
-    cells: whether the cells are looked at; tokens: validation rows read per training row at inference.
+    cells: whether the cells are looked at; tokens: validation rows read per training row at inference; trees: of its
+    twin, per error type, 0 for none.
     """
 
     features: tuple[str, ...]
@@ -51,6 +54,7 @@ class Shape:
     projection: int = 32
     dropout: float = 0.1
     tokens: int = 48
+    trees: int = 0
 
 
 @dataclass(frozen=True)
@@ -145,6 +149,17 @@ class Dec(nn.Module):
         )  # fmt: skip
         self.heads = nn.Linear(shape.embedding, len(ErrorType))
         self.project = nn.Linear(shape.embedding, shape.projection)
+        self.forest: Forest | None = None
+        if shape.trees:
+            self.join(Forest(len(ErrorType), shape.trees, DEPTH))
+
+    def join(self, forest: Forest) -> None:
+        """Take this twin from now on."""
+        self.shape, self.forest = replace(self.shape, trees=forest.column.shape[1]), forest
+
+    def part(self) -> None:
+        """Do without the twin."""
+        self.shape, self.forest = replace(self.shape, trees=0), None
 
     def embed(self, rows: Rows) -> tuple[torch.Tensor, torch.Tensor]:
         """(z [B, embedding], cell logits [B, P]; zeros where cells are not looked at)."""
@@ -164,9 +179,19 @@ class Dec(nn.Module):
         mean, sd = getattr(self, f"{name}_mean"), getattr(self, f"{name}_sd")
         return ((values - mean) / sd).clamp(-CLIP, CLIP)
 
-    def probabilities(self, embedding: torch.Tensor) -> torch.Tensor:
+    def logits(self, embedding: torch.Tensor, rows: Rows) -> torch.Tensor:
+        """[B, 3] before calibration: of the heads, and of the twin where there is one. embedding: of the same rows."""
+        own: torch.Tensor = self.heads(embedding)
+        return own if self.forest is None else own + self.forest.weight * self.forest(self.describe(rows))
+
+    def describe(self, rows: Rows) -> torch.Tensor:
+        """What the twin reads, float32 [B, described]."""
+        cells = [describe_cells(rows.cells, rows.present)] if self.shape.cells else []
+        return torch.cat([rows.features, *cells], 1)
+
+    def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
         """Calibrated probabilities [B, 3] in the order of ErrorType (Platt scaling on tables kept out of training)."""
-        return torch.sigmoid(self.heads(embedding) * self.calibration[:, 0] + self.calibration[:, 1])
+        return torch.sigmoid(logits * self.calibration[:, 0] + self.calibration[:, 1])
 
     def pick(self, features: Features) -> tuple[np.ndarray, np.ndarray]:
         """(features [N, F], context [2·F′]) that this checkpoint reads, in its order.

@@ -1,6 +1,7 @@
 """`train-dec`: draw a corpus, learn the DEC on it, calibrate it on tables kept out, write checkpoint and card.
 
-Two stages make the shipped one: many synthetic tables from scratch, then (`refine`) tasks from public tables.
+Three stages make the shipped one: many synthetic tables from scratch, then (`refine`) tasks from public tables, then
+(`twin_of`) the trees beside the network, grown on the same tasks.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from demix_core.classifiers.corpus import (
     origin_of,
 )
 from demix_core.classifiers.features import CHANNEL_GROUPS
+from demix_core.classifiers.forest import TREES, grow
 from demix_core.classifiers.network import Dec, Rows, Shape, load_checkpoint, save_checkpoint
 from demix_core.classifiers.objective import cell_bce, centroid_spread, focal_bce, info_nce
 from demix_core.classifiers.thresholds import expected_f1_threshold
@@ -46,16 +48,21 @@ SAMPLE = 40_000
 
 RATE, REFINING_RATE = 2e-3, 6e-4
 
+TREE_ROWS = 250_000
+"""Rows that trees are grown on: of each table as many, half of them under either environment."""
+
 CELL_WEIGHT = 0.3
 """Weight of the cell loss (which cell is wrong) beside the three losses of the paper."""
 
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """Choices of one training. without: groups left out ('influence', 'similarity', 'side', 'cells', 'context').
+    """Choices of one training. without: groups left out ('influence', 'similarity', 'side', 'cells', 'context'), or
+    'network': its logits, so that the twin judges alone.
 
-    refine: the checkpoint to go on from, on public tables instead of synthetic ones, as it reads them; unseen: a
-    corruption protocol whose examples are left out then; learning_rate: None for RATE, or REFINING_RATE.
+    refine: the checkpoint to go on from, on public tables instead of synthetic ones, as it reads them; twin_of: the
+    checkpoint whose network is kept as it is and given a twin (forest.py) that learns from the same tables; unseen: a
+    corruption protocol whose examples are left out by both; learning_rate: None for RATE, or REFINING_RATE.
     """
 
     tables: int = 500
@@ -70,7 +77,14 @@ class TrainSettings:
     workers: int = 2
     without: tuple[str, ...] = ()
     refine: str = ""
+    twin_of: str = ""
     unseen: str = ""
+    trees: int = TREES
+
+    @property
+    def start(self) -> str:
+        """The checkpoint that there is already; "" for none."""
+        return self.refine or self.twin_of
 
     @property
     def rate(self) -> float:
@@ -108,15 +122,21 @@ class Corpus:
 
 def train_dec(folder: Path, out: Path, settings: TrainSettings, progress: Progress = no_progress) -> dict[str, Any]:
     """The whole command. folder keeps the corpus (reused if present); out: the .safetensors; returns the card."""
-    source = public_tables.SOURCE if settings.refine else SYNTHETIC
+    source = public_tables.SOURCE if settings.start else SYNTHETIC
     paths = build_corpus(
         folder, range(settings.tables), settings.seed, settings.workers, lambda f, m: progress(0.5 * f, m), source
     )
     fit, kept = split(paths, settings)
-    start = load_checkpoint(Path(settings.refine)) if settings.refine else None
+    start = load_checkpoint(Path(settings.start)) if settings.start else None
     shape = start.shape if start else make_shape(load_example(paths[0]), settings.without)
     learned, held = gather(fit, shape), gather(kept, shape)
-    network = learn(shape, learned, settings, lambda f, m: progress(0.5 + 0.5 * f, m), start)
+    if start and settings.twin_of:
+        network = start
+        add_twin(network, learned, settings, lambda f, m: progress(0.5 + 0.5 * f, m))
+        if "network" in settings.without:
+            silence(network)
+    else:
+        network = learn(shape, learned, settings, lambda f, m: progress(0.5 + 0.5 * f, m), start)
     calibrate(network, held)
     measure_trust(network, held)
     save_checkpoint(network, out)
@@ -128,7 +148,7 @@ def train_dec(folder: Path, out: Path, settings: TrainSettings, progress: Progre
 
 def split(paths: Sequence[Path], settings: TrainSettings) -> tuple[list[Path], list[Path]]:
     """(to learn from, to calibrate on). No public table is on both sides, whatever the tasks drawn from it."""
-    if not settings.refine:
+    if not settings.start:
         kept = round(len(paths) * (1 - settings.held_out))
         return list(paths[:kept]), list(paths[kept:])
     origins = {path: origin_of(path) for path in paths}
@@ -185,11 +205,12 @@ def learn(
 ) -> Dec:
     """Minimise the objective over rows of all tables; each row is seen under both environments at once.
 
-    start: goes on from it (and changes it), with its standardisation.
+    start: goes on from it (and changes it), with its standardisation and without its twin.
     """
     torch.manual_seed(settings.seed)
     rng = np.random.default_rng(settings.seed)
     network = start or Dec(shape)
+    network.part()
     if start is None:
         _standardise(network, corpus)
     optimiser = torch.optim.AdamW(network.parameters(), settings.rate, weight_decay=settings.weight_decay, fused=True)
@@ -210,6 +231,24 @@ def learn(
         if step % 20 == 0:
             progress(step / steps, f"Epoch {step // batches + 1} of {settings.epochs}: loss {loss.item():.3f}")
     return network.eval()
+
+
+@torch.no_grad()
+def silence(network: Dec) -> None:
+    """Its heads say nothing, so that the twin judges alone."""
+    network.heads.weight.zero_()
+    network.heads.bias.zero_()
+
+
+def add_twin(network: Dec, corpus: Corpus, settings: TrainSettings, progress: Progress = no_progress) -> None:
+    """Grow the network's trees on a sample of the rows."""
+    every = max(1, len(corpus) // TREE_ROWS)
+    chosen = np.arange(0, len(corpus), every)
+    views = [corpus.rows(view, chosen[view::2], slice(1)) for view in (0, 1)]  # trees read no tokens
+    x = torch.cat([network.describe(rows) for rows in views]).numpy()
+    truth = corpus.truth[np.concatenate([chosen[0::2], chosen[1::2]])]
+    progress(0.0, f"Growing {len(ErrorType)} × {settings.trees} trees on {len(x):,} rows")
+    network.join(grow(x, truth, settings.trees, settings.seed))
 
 
 def _standardise(network: Dec, corpus: Corpus) -> None:
@@ -256,22 +295,41 @@ def _view(
     return network.embed(corpus.rows(view, at, chosen))
 
 
-@torch.no_grad()
 def raw_logits(network: Dec, corpus: Corpus, view: int = 0) -> np.ndarray:
     """float32 [R, 3] before calibration."""
-    parts = np.array_split(np.arange(len(corpus)), max(1, len(corpus) // 2048))
-    some = slice(network.shape.tokens)
-    return torch.cat([network.heads(network.embed(corpus.rows(view, at, some))[0]) for at in parts]).numpy()
+    own, twin = _halves(network, corpus, view)
+    return own if network.forest is None else own + network.forest.weight.numpy() * twin
+
+
+@torch.no_grad()
+def _halves(network: Dec, corpus: Corpus, view: int) -> tuple[np.ndarray, np.ndarray]:
+    """(the network's logits, its twin's or zeros), float32 [R, 3] each."""
+    own, twin = [], []
+    for at in np.array_split(np.arange(len(corpus)), max(1, len(corpus) // 2048)):
+        rows = corpus.rows(view, at, slice(network.shape.tokens))
+        own.append(network.heads(network.embed(rows)[0]))
+        twin.append(torch.zeros_like(own[-1]) if network.forest is None else network.forest(network.describe(rows)))
+    return torch.cat(own).numpy(), torch.cat(twin).numpy()
 
 
 def calibrate(network: Dec, held: Corpus) -> None:
-    """Platt scaling per type on tables that training never saw."""
-    logits = np.concatenate([raw_logits(network, held, view) for view in (0, 1)])
-    truth = np.concatenate([held.truth, held.truth])
+    """Platt scaling per type on tables that training never saw; network and twin alone first, then their mean."""
+    views = [_halves(network, held, view) for view in (0, 1)]
+    own, twin = (np.concatenate(of) for of in zip(*views, strict=True))
+    logits = own
+    if network.forest is not None:
+        if own.any():  # else it was silenced
+            slopes = [[_platt(of, held, k)[0] for k in range(len(ErrorType))] for of in (own, twin)]
+            network.forest.weight[:] = torch.tensor(slopes[1]) / torch.tensor(slopes[0])
+        logits = own + network.forest.weight.numpy() * twin
     for k in range(len(ErrorType)):
-        line = LogisticRegression(C=1e6).fit(logits[:, k : k + 1], truth[:, k])
-        network.calibration[k, 0] = float(line.coef_[0, 0])
-        network.calibration[k, 1] = float(line.intercept_[0])
+        network.calibration[k] = torch.tensor(_platt(logits, held, k))
+
+
+def _platt(logits: np.ndarray, held: Corpus, k: int) -> tuple[float, float]:
+    """(slope, shift) that make sigmoids of type k's logits [2·R, 3] probabilities."""
+    line = LogisticRegression(C=1e6).fit(logits[:, k : k + 1], np.tile(held.truth[:, k], 2))
+    return float(line.coef_[0, 0]), float(line.intercept_[0])
 
 
 def measure_trust(network: Dec, held: Corpus) -> None:
@@ -307,10 +365,11 @@ def make_card(network: Dec, held: Corpus, settings: TrainSettings, tables: int) 
             "tables": len(ap),
         }
     return {
-        "what": "DeMix data error classifier: set transformer, intervention-based objective",
+        "what": "DeMix data error classifier: set transformer, intervention-based objective"
+        + (", and boosted trees beside it" if network.forest is not None else ""),
         "made": datetime.now(UTC).date().isoformat(),
         "command": command_of(settings),
-        "data": _public_data(settings) if settings.refine else _synthetic_data(settings),
+        "data": _public_data(settings) if settings.start else _synthetic_data(settings),
         "settings": {k: v for k, v in asdict(settings).items() if k != "workers"} | {"learning_rate": settings.rate},
         "shape": asdict(replace(network.shape, features=(), context=()))
         | {"features": len(network.shape.features), "context": len(network.shape.context)},
@@ -336,11 +395,15 @@ def _synthetic_data(settings: TrainSettings) -> dict[str, Any]:
 
 def _public_data(settings: TrainSettings) -> dict[str, Any]:
     protocols = [name for name in public_tables.PROTOCOLS if name != settings.unseen]
-    start = Path(settings.refine)
+    start = Path(settings.start)
     return {
         "source": f"tasks drawn from {len(public_tables.listed())} public tables (assets/public_tables.csv), "
         "no benchmark table",
-        "refines": {"checkpoint": start.name, "sha256": hashlib.sha256(start.read_bytes()).hexdigest()},
+        "refines" if settings.refine else "network kept": {
+            "checkpoint": start.name,
+            "sha256": hashlib.sha256(start.read_bytes()).hexdigest(),
+            **_made_by(start),
+        },
         "examples": settings.tables,
         "rows_per_example": [SMALLEST, public_tables.LARGEST],
         "rows_kept_per_example": ROWS_KEPT,
@@ -351,12 +414,18 @@ def _public_data(settings: TrainSettings) -> dict[str, Any]:
     }
 
 
+def _made_by(checkpoint: Path) -> dict[str, str]:
+    """What the card beside it says, if there is one."""
+    card = checkpoint.with_suffix(".json")
+    return {"command": json.loads(card.read_text(encoding="utf-8"))["command"]} if card.exists() else {}
+
+
 def command_of(settings: TrainSettings) -> str:
     """The command that makes this checkpoint again."""
-    parts = [
-        f"python -m demix_core train-dec --tables {settings.tables} --epochs {settings.epochs} --seed {settings.seed}"
-    ]
+    parts = [f"python -m demix_core train-dec --tables {settings.tables} --seed {settings.seed}"]
+    parts += [f"--epochs {settings.epochs}"] if not settings.twin_of else []
     parts += [f"--without {group}" for group in settings.without]
     parts += [f"--refine {settings.refine}"] if settings.refine else []
+    parts += [f"--twin-of {settings.twin_of}"] if settings.twin_of else []
     parts += [f"--unseen {settings.unseen}"] if settings.unseen else []
     return " ".join(parts)
