@@ -10,8 +10,10 @@ import pytest
 import torch
 from sklearn.ensemble import HistGradientBoostingClassifier
 
+from demix_core.classifiers import public_tables
+from demix_core.classifiers import train as training
 from demix_core.classifiers.cell_features import NAMES, OWN
-from demix_core.classifiers.corpus import load_example
+from demix_core.classifiers.corpus import load_example, save_example
 from demix_core.classifiers.forest import _GROWING, CELL_NUMBERS, SUSPECT_BY, Forest, describe_cells, fill, grow
 from demix_core.classifiers.network import Dec, load_checkpoint, save_checkpoint
 from demix_core.classifiers.train import TrainSettings, add_twin, calibrate, gather, make_shape, raw_logits
@@ -87,3 +89,27 @@ def test_a_classifier_without_cells_has_a_twin_all_the_same() -> None:
     rows = some_rows(torch.Generator().manual_seed(1))
     assert isinstance(network.forest, Forest)
     assert network.describe(rows).shape[1] == 3
+
+
+def test_command_keeps_the_network_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the trees judge alone; tables kept for calibration are chosen by their names."""
+    paths = planted_corpus(tmp_path, 120)
+    for path, origin in zip(paths, ("a/a, t, broad", "b/b, t, paper", "c/c, t, broad"), strict=True):
+        save_example(replace(load_example(path), origin=origin), path)
+    monkeypatch.setattr(training, "build_corpus", lambda *_: paths)
+    monkeypatch.setattr(public_tables, "is_held_out", lambda origin: origin.startswith("c"))
+    torch.manual_seed(1)
+    kept = Dec(replace(make_shape(load_example(paths[0]), ()), hidden=16, side_hidden=32, tokens=24)).eval()
+    save_checkpoint(kept, tmp_path / "network.safetensors")
+    chosen = TrainSettings(tables=3, seed=5, twin_of=str(tmp_path / "network.safetensors"), trees=10)
+    card = training.train_dec(tmp_path, tmp_path / "dec.safetensors", chosen)
+    assert "--twin-of" in card["command"] and "--epochs" not in card["command"] and card["shape"]["trees"] == 10
+    assert card["data"]["network kept"]["checkpoint"] == "network.safetensors"
+    both = load_checkpoint(tmp_path / "dec.safetensors")
+    assert all(torch.equal(a, b) for a, b in zip(kept.parameters(), both.parameters(), strict=True))
+    training.train_dec(tmp_path, tmp_path / "trees.safetensors", replace(chosen, without=("network",)))
+    alone, held = load_checkpoint(tmp_path / "trees.safetensors"), gather(paths[2:], kept.shape)
+    rows = held.rows(0, np.arange(len(held)), slice(24))
+    assert alone.forest is not None and both.forest is not None
+    with torch.no_grad():
+        np.testing.assert_allclose(raw_logits(alone, held), both.forest(both.describe(rows)), atol=1e-5)
