@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from demix_core.benchmark import architectures, calibration, detect, grades, probe
 from demix_core.benchmark._peers import PEERS
@@ -20,14 +21,17 @@ from demix_core.benchmark.repair import (
     CLEAN,
     CLEANLAB,
     DROPPED,
+    FOR_TREES,
     NOTHING,
     ORACLE,
     OURS,
     PAPER,
     REVIEWED,
     SUREST,
+    TREES,
     Scene,
     arms,
+    by_trees,
     make_scene,
     report,
     reviewed,
@@ -37,10 +41,12 @@ from demix_core.classifiers.detect import Case
 from demix_core.classifiers.features import set_statistics
 from demix_core.classifiers.planted import make_case
 from demix_core.errors import InputError
+from demix_core.evaluation.arms import Arm, truth
 from demix_core.evaluation.two_samples import holm
 from demix_core.planting import Parts, split_and_plant
 from demix_core.settings import Settings
 from demix_core.types import ErrorType
+from demix_core.work import cell_texts
 
 
 def test_holm_by_hand() -> None:
@@ -124,6 +130,19 @@ def test_arms_do_what_they_say(scene: Scene) -> None:
             assert (frame == scene.clean).to_numpy()[changed[:, labels], labels].all(), "only right labels are accepted"
 
 
+def test_boosted_trees_are_trained_on_an_arm_and_its_weights(scene: Scene) -> None:
+    test, y = cell_texts(scene.parts.test), truth(cell_texts(scene.parts.test), scene.schema)
+    arm = Arm("clean", scene.clean)
+    p = by_trees(arm, scene.schema, test, 0)
+    if scene.schema.classes:
+        assert p.sum(1) == pytest.approx(1) and roc_auc_score(y, p[:, 1]) > 0.75
+    else:
+        assert np.corrcoef(p[:, 0], y)[0, 1] > 0.9
+    heavy = np.where(np.arange(len(scene.clean)) < 200, 1.0, 1e-6)
+    few = by_trees(replace(arm, weights=heavy), scene.schema, test, 0)
+    assert np.abs(few - p).mean() > 0.01 * p.std()
+
+
 def test_a_reviewer_takes_right_values_and_leaves_wrong_ones(scene: Scene) -> None:
     for patch in scene.patches[:300]:
         if (
@@ -144,7 +163,14 @@ def test_the_report_reckons_gain_gap_and_significance_from_the_runs() -> None:
          "f1": value + 0.01 * s + 0.001 * i, "auc": 0.5, **(facts if arm == OURS else {})}
         for i, t in enumerate(tables) for s in (0, 1) for arm, value in score.items()
     ]  # fmt: skip
-    made = report(pd.DataFrame(lines))
+    trees = [
+        line | {"model": TREES, "f1": 0.6 + 0.1 * (line["arm"] == OURS)} for line in lines if line["arm"] in FOR_TREES
+    ]
+    made = report(pd.DataFrame(lines + trees))
+    assert {line["arm"]: line["gain %"] for line in made["trees"]} == {
+        arm: pytest.approx({OURS: 16.67, CLEAN: 25}.get(arm, 0), abs=0.01) for arm in FOR_TREES
+    }
+    assert {line["against"] for line in made["trees_significance"]} == set(ALTERNATIVES)
     by_arm = {line["arm"]: line for line in made["table"]}
     assert by_arm[NOTHING]["gain %"] == 0 and by_arm[CLEAN]["share of the gap"] == 1
     assert by_arm[OURS]["share of the gap"] == pytest.approx(0.5) and by_arm[OURS]["gain %"] == pytest.approx(
