@@ -79,9 +79,8 @@ class Forest(nn.Module):
         at = torch.zeros(len(x), outputs * trees, dtype=torch.long)
         for _ in range(self.depth):
             node = (first + at).view(-1)  # index_select, in place: twice as fast as indexing
-            right = x.gather(1, column.index_select(0, node).view(at.shape)) > limit.index_select(0, node).view(
-                at.shape
-            )
+            number = x.gather(1, column.index_select(0, node).view(at.shape))
+            right = number > limit.index_select(0, node).view(at.shape)
             at.mul_(2).add_(1).add_(right)
         place = at - inner + torch.arange(outputs * trees) * (inner + 1)
         leaf = self.leaf.reshape(-1).index_select(0, place.view(-1))
