@@ -41,7 +41,7 @@ browser:
 # The shipped error classifier and what bench detect sets beside it, with their cards, in three stages: a network on
 # synthetic tables (drawn once, about 80 minutes on two cores), the same on tasks from public tables (drawn once, about
 # 40 minutes), and trees beside it on the same tasks. Draws are kept in .cache. Each training takes about
-# ten minutes. The package of public tables is needed here alone.
+# ten minutes, the trees 25. The package of public tables is needed here alone.
 .PHONY: dec
 FIRST := -m demix_core train-dec --corpus .cache/corpus --tables 4200 --epochs 2
 THEN := -m demix_core train-dec --corpus .cache/corpus --tables 1400 --epochs 2 --seed 77 --refine

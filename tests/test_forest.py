@@ -16,7 +16,8 @@ from demix_core.classifiers.cell_features import NAMES, OWN
 from demix_core.classifiers.corpus import load_example, save_example
 from demix_core.classifiers.forest import _GROWING, CELL_NUMBERS, SUSPECT_BY, Forest, describe_cells, fill, grow
 from demix_core.classifiers.network import Dec, load_checkpoint, save_checkpoint
-from demix_core.classifiers.train import TrainSettings, add_twin, calibrate, gather, make_shape, raw_logits
+from demix_core.classifiers.train import TrainSettings, calibrate, gather, grow_twin, make_shape, raw_logits
+from demix_core.errors import InputError
 from tests.test_classifiers import SHAPE, planted_corpus, some_rows
 
 
@@ -64,7 +65,7 @@ def test_twin_is_added_weighed_kept_and_taken_off(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = Dec(shape).eval()
     alone = raw_logits(network, held)
-    add_twin(network, corpus, TrainSettings(trees=20, seed=0))
+    grow_twin(network, corpus, TrainSettings(trees=20, seed=0))
     calibrate(network, held)
     both = raw_logits(network, held)
     assert network.forest is not None
@@ -78,7 +79,7 @@ def test_twin_is_added_weighed_kept_and_taken_off(tmp_path: Path) -> None:
     back = load_checkpoint(tmp_path / "both.safetensors")
     assert back.shape.trees == 20
     np.testing.assert_array_equal(raw_logits(back, held), both)
-    back.part()
+    back.drop_twin()
     np.testing.assert_allclose(raw_logits(back, held), alone, atol=1e-6)
     save_checkpoint(back, tmp_path / "alone.safetensors")
     assert load_checkpoint(tmp_path / "alone.safetensors").forest is None
@@ -113,3 +114,16 @@ def test_command_keeps_the_network_and_says_so(tmp_path: Path, monkeypatch: pyte
     assert alone.forest is not None and both.forest is not None
     with torch.no_grad():
         np.testing.assert_allclose(raw_logits(alone, held), both.forest(both.describe(rows)), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "sentence"),
+    [
+        (TrainSettings(refine="a", twin_of="b"), "not both"),
+        (TrainSettings(twin_of="b", without=("cells",)), "only 'network'"),
+        (TrainSettings(without=("network",)), "needs --twin-of"),
+    ],
+)
+def test_choices_that_exclude_each_other_get_one_sentence(tmp_path: Path, chosen: TrainSettings, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        training.train_dec(tmp_path, tmp_path / "dec.safetensors", chosen)

@@ -2,7 +2,8 @@
 
 Trees and network read the same row and err differently; the classifier believes the mean of both (see network). They
 are grown by scikit-learn and kept as full binary trees, arrays that a checkpoint can hold and torch walks through for
-all trees at once. Table-wide numbers are left out: trees would learn the training tables by heart.
+all trees at once. They read the side features, with the few numbers of the run among them, but not the run's context
+(means and deviations of every feature), by which trees would know the training tables.
 """
 
 from __future__ import annotations

@@ -151,13 +151,13 @@ class Dec(nn.Module):
         self.project = nn.Linear(shape.embedding, shape.projection)
         self.forest: Forest | None = None
         if shape.trees:
-            self.join(Forest(len(ErrorType), shape.trees, DEPTH))
+            self.add_twin(Forest(len(ErrorType), shape.trees, DEPTH))
 
-    def join(self, forest: Forest) -> None:
+    def add_twin(self, forest: Forest) -> None:
         """Take this twin from now on."""
         self.shape, self.forest = replace(self.shape, trees=forest.column.shape[1]), forest
 
-    def part(self) -> None:
+    def drop_twin(self) -> None:
         """Do without the twin."""
         self.shape, self.forest = replace(self.shape, trees=0), None
 

@@ -38,6 +38,7 @@ from demix_core.classifiers.forest import TREES, grow
 from demix_core.classifiers.network import Dec, Rows, Shape, load_checkpoint, save_checkpoint
 from demix_core.classifiers.objective import cell_bce, centroid_spread, focal_bce, info_nce
 from demix_core.classifiers.thresholds import expected_f1_threshold
+from demix_core.errors import InputError
 from demix_core.types import ErrorType, Progress, no_progress
 
 SUBSET = (0.5, 1.0)
@@ -122,6 +123,7 @@ class Corpus:
 
 def train_dec(folder: Path, out: Path, settings: TrainSettings, progress: Progress = no_progress) -> dict[str, Any]:
     """The whole command. folder keeps the corpus (reused if present); out: the .safetensors; returns the card."""
+    _check(settings)
     source = public_tables.SOURCE if settings.start else SYNTHETIC
     paths = build_corpus(
         folder, range(settings.tables), settings.seed, settings.workers, lambda f, m: progress(0.5 * f, m), source
@@ -132,7 +134,7 @@ def train_dec(folder: Path, out: Path, settings: TrainSettings, progress: Progre
     learned, held = gather(fit, shape), gather(kept, shape)
     if start and settings.twin_of:
         network = start
-        add_twin(network, learned, settings, lambda f, m: progress(0.5 + 0.5 * f, m))
+        grow_twin(network, learned, settings, lambda f, m: progress(0.5 + 0.5 * f, m))
         if "network" in settings.without:
             silence(network)
     else:
@@ -144,6 +146,16 @@ def train_dec(folder: Path, out: Path, settings: TrainSettings, progress: Progre
     card["sha256"] = hashlib.sha256(out.read_bytes()).hexdigest()
     out.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
     return card
+
+
+def _check(settings: TrainSettings) -> None:
+    """InputError for choices that exclude each other."""
+    if settings.refine and settings.twin_of:
+        raise InputError("Refine a network first, then grow its twin: give --refine or --twin-of, not both.")
+    if settings.twin_of and set(settings.without) - {"network"}:
+        raise InputError("A twin reads what its network reads: with --twin-of only 'network' can be left out.")
+    if "network" in settings.without and not settings.twin_of:
+        raise InputError("Without a network there is no judge but its twin: '--without network' needs --twin-of.")
 
 
 def split(paths: Sequence[Path], settings: TrainSettings) -> tuple[list[Path], list[Path]]:
@@ -210,7 +222,7 @@ def learn(
     torch.manual_seed(settings.seed)
     rng = np.random.default_rng(settings.seed)
     network = start or Dec(shape)
-    network.part()
+    network.drop_twin()
     if start is None:
         _standardise(network, corpus)
     optimiser = torch.optim.AdamW(network.parameters(), settings.rate, weight_decay=settings.weight_decay, fused=True)
@@ -240,7 +252,7 @@ def silence(network: Dec) -> None:
     network.heads.bias.zero_()
 
 
-def add_twin(network: Dec, corpus: Corpus, settings: TrainSettings, progress: Progress = no_progress) -> None:
+def grow_twin(network: Dec, corpus: Corpus, settings: TrainSettings, progress: Progress = no_progress) -> None:
     """Grow the network's trees on a sample of the rows."""
     every = max(1, len(corpus) // TREE_ROWS)
     chosen = np.arange(0, len(corpus), every)
@@ -248,7 +260,7 @@ def add_twin(network: Dec, corpus: Corpus, settings: TrainSettings, progress: Pr
     x = torch.cat([network.describe(rows) for rows in views]).numpy()
     truth = corpus.truth[np.concatenate([chosen[0::2], chosen[1::2]])]
     progress(0.0, f"Growing {len(ErrorType)} × {settings.trees} trees on {len(x):,} rows")
-    network.join(grow(x, truth, settings.trees, settings.seed))
+    network.add_twin(grow(x, truth, settings.trees, settings.seed))
 
 
 def _standardise(network: Dec, corpus: Corpus) -> None:
