@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -46,9 +46,8 @@ def diagnose(
     _one_model(settings, weights, predictions)
     given = {"train": train, "validation": validation, "test": test, "weights": weights, PREDICTIONS: predictions}
     run = Run(out)
-    with only_worker(run):
+    with only_worker(run), closing(Work(run, settings)) as work:
         _make_ready(run)
-        work = Work(run, settings)
         reporter = Reporter(run, stages_of(work), progress)
         with last_word(reporter):
             inputs = _take_inputs(run, {role: Path(path) for role, path in given.items() if path is not None})

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
+from demix_core.ahead import Ahead, pays
 from demix_core.classifiers.detect import Case, Detection, Standing, detect, within
 from demix_core.classifiers.planted import calibrate
 from demix_core.classifiers.thresholds import Estimate, Trust
@@ -84,6 +85,12 @@ class Work:
 
     def __init__(self, run: Run, settings: Settings) -> None:
         self.run, self.settings = run, settings
+        self._ahead: Ahead | None = None
+
+    def close(self) -> None:
+        """Ends what still runs beside this job."""
+        if self._ahead is not None:
+            self._ahead.end()
 
     # ---- load ---------------------------------------------------------------------------------------------
     @cached_property
@@ -250,12 +257,16 @@ class Work:
         for name in run.projections():
             (run / f"map_{name}.parquet").unlink()
             (run / f"map_{name}.json").unlink(missing_ok=True)
+        if pays(len(self.train.y), self.settings.map.method):
+            self._ahead = Ahead(self.settings.map.method)
         found = self.detection = self._found(progress, should_stop)
         write_file(run / "factors.safetensors", lambda p: save_factors(found.factors, p))
         write_array(run / "embedding.npy", found.embedding)
         write_array(run / "typical.npy", found.typical)
         write_table(run / "validation.parquet", self._measured())
         write_folder(run / "detection", lambda folder: _save_detection(folder, found))
+        if self._ahead is not None:
+            self._ahead.draw(run / "embedding.npy", self.settings.seed)
         return ("factors.safetensors", "embedding.npy", "typical.npy", "validation.parquet", "detection")
 
     def _found(self, progress: Progress, should_stop: ShouldStop) -> Detection:
@@ -349,7 +360,10 @@ class Work:
         run, seed = self.run, self.settings.seed
         flagged = np.asarray(diagnosis[[k.value for k in ErrorType]].to_numpy(bool).any(1))
         fitted = None if method == "pca" else fitting_rows(strata_of(diagnosis, self.schema), flagged, seed)
-        xy = project(run.array("embedding.npy"), method, seed, progress, should_stop, fitted)
+        progress(0.0, f"Drawing the map of {len(diagnosis):,} rows")
+        xy = self._ahead.places(should_stop) if self._ahead is not None and method != "pca" else None
+        if xy is None:
+            xy = project(run.array("embedding.npy"), method, seed, progress, should_stop, fitted)
         write_json(run / f"map_{method}.json", described(method, seed, flagged, fitted))
         places = pd.DataFrame({"row_id": diagnosis["row_id"], "x": xy[:, 0], "y": xy[:, 1]})
         write_table(run / f"map_{method}.parquet", places)
