@@ -1,8 +1,8 @@
 """`bench architectures`: the shipped DEC on task models that it has not seen, beside those it was trained with.
 
 The six tables of bench detect (ROWS of each at most), the paper's errors, the same corrupted rows and signals for every
-model; only the task model, and with it every loss, prediction and influence, is another one. The DEC has seen mlp1 and mlp2. Models that
-are no networks come as `--predictions` does: cross-validated, with mlp1 as their stand-in.
+model; only the task model, and with it every loss, prediction and influence, is another one. The DEC has seen mlp1 and
+mlp2. Models that are no networks come as `--predictions` does: cross-validated, with mlp1 as their stand-in.
 """
 
 from __future__ import annotations
@@ -81,7 +81,8 @@ def report(runs: pd.DataFrame) -> dict[str, Any]:
             difference = (f1 - means["F1"][AGAINST]).to_numpy()
             line |= {"F1 less mlp1's": round(float(difference.mean()), 3), "p": _p(difference), "runs": len(difference)}
             lines.append(line)
-    return {"name": "architectures", "seen": SEEN, "rows at most": ROWS, "table": lines, "runs": runs.round(4).to_dict("list")}
+    found = {"name": "architectures", "seen": SEEN, "rows at most": ROWS, "table": lines}
+    return found | {"runs": runs.round(4).to_dict("list")}
 
 
 def _p(difference: np.ndarray) -> float | None:
