@@ -148,8 +148,11 @@ def by_trees(arm: Arm, schema: Schema, test: pd.DataFrame, seed: int) -> np.ndar
     if schema.task is Task.REGRESSION:
         trees = HistGradientBoostingRegressor(**settings).fit(x, truth(arm.frame, schema), arm.weights)
         return np.asarray(trees.predict(rows)[:, None])
-    model = HistGradientBoostingClassifier(**settings).fit(x, truth(arm.frame, schema), arm.weights)
-    p = np.zeros((len(rows), len(schema.classes)))
+    y, p = truth(arm.frame, schema), np.zeros((len(rows), len(schema.classes)))
+    if len(np.unique(y)) == 1:  # where all rows of the other class were dropped
+        p[:, y[0]] = 1.0
+        return p
+    model = HistGradientBoostingClassifier(**settings).fit(x, y, arm.weights)
     p[:, model.classes_] = model.predict_proba(rows)
     return p
 
