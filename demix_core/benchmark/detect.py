@@ -160,7 +160,7 @@ def _score(method: str, kind: ErrorType, truth: np.ndarray, found: Finding) -> d
     if found.flags is not None:
         row["flagged"] = found.flags.mean()
     if y.any():
-        row["told"] = f1_score(y, _top(found.scores, int(y.sum())), zero_division=0)
+        row["told"] = f1_score(y, top(found.scores, int(y.sum())), zero_division=0)
         row["AP"] = average_precision_score(y, found.scores)
         if found.flags is not None:
             row["F1"] = f1_score(y, found.flags, zero_division=0)
@@ -169,7 +169,7 @@ def _score(method: str, kind: ErrorType, truth: np.ndarray, found: Finding) -> d
     return row
 
 
-def _top(scores: np.ndarray, count: int) -> np.ndarray:
+def top(scores: np.ndarray, count: int) -> np.ndarray:
     flags = np.zeros(len(scores), bool)
     flags[np.argsort(-scores, kind="stable")[:count]] = True
     return flags
