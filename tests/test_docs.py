@@ -65,6 +65,16 @@ def test_repair_figures_of_the_readme_are_the_benchmarks() -> None:
     assert f"(Spearman {found['estimate']['spearman']:.2f}".replace("0.", ".") in README
 
 
+def test_architecture_figures_of_the_readme_are_the_benchmarks() -> None:
+    found = json.loads((ROOT / "assets" / "benchmark" / "architectures.json").read_text(encoding="utf-8"))
+    paragraph = README.split("**`bench architectures`**")[1].split("**`bench repair`**")[0]
+    for line in found["table"]:
+        if not line["seen"]:
+            change = line["F1 less mlp1's"]
+            figure = f"{change:+.3f}".replace("0.", ".").replace("-", "−")
+            assert figure.lstrip("+−" if figure.endswith(".000") else "") in paragraph, line
+
+
 def test_every_requirement_is_pinned_and_says_what_it_is_for() -> None:
     lines = [line for line in (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines() if line.strip()]
     for line in lines:
