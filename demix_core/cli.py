@@ -456,6 +456,9 @@ def train_dec(
         str, typer.Option(help="Keep this checkpoint's network; grow its boosted trees on public tables.")
     ] = "",
     unseen: Annotated[str, typer.Option(help="With public tables: leave out this corruption protocol.")] = "",
+    calibrate: Annotated[
+        str, typer.Option(help="Keep this checkpoint; learn only how far a table's own share of errors is believed.")
+    ] = "",
     workers: Annotated[int, typer.Option(help="Processes that draw tables.")] = 2,
     seed: Annotated[int, typer.Option(help=SEED_HELP)] = 1,
 ) -> None:
@@ -465,7 +468,7 @@ def train_dec(
 
     chosen = TrainSettings(
         tables=tables, seed=seed, epochs=epochs, workers=workers, without=tuple(without or ()), refine=refine,
-        twin_of=twin_of, unseen=unseen,
+        twin_of=twin_of, unseen=unseen, calibrate=calibrate,
     )  # fmt: skip
     with reports.progress_bar() as progress, storing(out):
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -122,6 +122,7 @@ def test_command_keeps_the_network_and_says_so(tmp_path: Path, monkeypatch: pyte
         (TrainSettings(refine="a", twin_of="b"), "not both"),
         (TrainSettings(twin_of="b", without=("cells",)), "only 'network'"),
         (TrainSettings(without=("network",)), "needs --twin-of"),
+        (TrainSettings(calibrate="a", refine="b"), "without --refine"),
     ],
 )
 def test_choices_that_exclude_each_other_get_one_sentence(tmp_path: Path, chosen: TrainSettings, sentence: str) -> None:

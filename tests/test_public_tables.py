@@ -84,7 +84,7 @@ def test_public_tables_say_what_they_need(monkeypatch) -> None:
 def test_a_task_keeps_what_can_be_learnt(package: None) -> None:
     frame = public_tables.usable(a_table())
     assert list(frame) == ["kind", "size", "price", "owned", "day", "count"]
-    drawn = [public_tables._draw_task(np.random.default_rng(i)) for i in range(40)]
+    drawn = [public_tables._draw_task(np.random.default_rng(i), public_tables.listed()) for i in range(40)]
     tasks = [d for d in drawn if d is not None]
     targets = {d.schema.target for d in tasks}
     assert targets == {"kind", "owned", "size", "price", "count"}

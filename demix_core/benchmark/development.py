@@ -22,7 +22,7 @@ from demix_core.classifiers.detect import SHIPPED
 from demix_core.classifiers.network import Dec, load_checkpoint
 from demix_core.classifiers.public_tables import read_public, usable
 from demix_core.classifiers.thresholds import expected_f1_threshold
-from demix_core.classifiers.train import gather, raw_logits
+from demix_core.classifiers.train import gather, probabilities
 from demix_core.modalities.tabular import infer_schema
 from demix_core.planting import split_and_plant
 from demix_core.settings import LoadSettings
@@ -89,9 +89,9 @@ def draw(number: int, seed: int) -> Example:
 def judged(dec: Dec, path: Path) -> Iterator[dict[str, Any]]:
     """What this classifier makes of an example: a row per environment and error type. Spelling has no say."""
     corpus = gather([path], dec.shape)
-    truth, scale = corpus.truth > 0.5, dec.calibration.numpy()
+    truth = corpus.truth > 0.5
     for view in (0, 1):
-        p = 1 / (1 + np.exp(-(raw_logits(dec, corpus, view) * scale[:, 0] + scale[:, 1])))
+        p = probabilities(dec, corpus, view)
         for k, kind in enumerate(SHORT.values()):
             y, score = truth[:, k], p[:, k]
             flags = score >= expected_f1_threshold(score)

@@ -7,7 +7,7 @@ each row, and N set-transformer passes over `tokens` validation rows. Memory: O(
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +51,8 @@ class Standing:
 
     usual: numbers of the whole table; ranked: names of the features whose ranks the classifier reads, columns float32
     [N, R] their values; context: as the classifier reads it; rows: int64, which of the measured validation rows it
-    looks through; shift: of the log-odds, by the person's word on the share of rows with an error.
+    looks through; shift: of the log-odds, by the person's word on the share of rows with an error; own_shift: float64
+    [3], before that, by the table's own word.
     """
 
     usual: Usual
@@ -60,6 +61,7 @@ class Standing:
     context: np.ndarray
     rows: np.ndarray
     shift: float
+    own_shift: np.ndarray | float = 0.0
 
 
 @dataclass(frozen=True)
@@ -156,10 +158,11 @@ def judge(
     embedding, p, wrong = classify(
         dec, (picked, around), looked.cells, looked.environment, case.train, progress, should_stop
     )
-    share = settings.diagnose.expected_error_share
+    own = dec.own_shifts(p)
+    p, share = shifted(p, own), settings.diagnose.expected_error_share
     shift = share_shift(p, share) if share > 0 else 0.0
     p = shifted(p, shift).astype(np.float32)
-    standing = _standing(dec, looked.features, around, looked.usual, looked.environment.rows, shift)
+    standing = replace(_standing(dec, looked, around), shift=shift, own_shift=own)
     thresholds, told = limits(p, dec)
     return Detection(
         p, wrong, embedding, thresholds, told, looked.harm, looked.grad_norm, looked.loss, looked.predictions,
@@ -167,12 +170,11 @@ def judge(
     )  # fmt: skip
 
 
-def _standing(
-    dec: Dec, features: Features, around: np.ndarray, usual: Usual, rows: np.ndarray, shift: float
-) -> Standing:
-    ranked = tuple(name.removesuffix(RANK) for name in dec.shape.features if name.endswith(RANK))
+def _standing(dec: Dec, looked: Looked, around: np.ndarray) -> Standing:
+    """Before anything is moved."""
+    features, ranked = looked.features, tuple(n.removesuffix(RANK) for n in dec.shape.features if n.endswith(RANK))
     columns = [features.names.index(name) for name in ranked]
-    return Standing(usual, ranked, features.values[:, columns], around, rows, shift)
+    return Standing(looked.usual, ranked, features.values[:, columns], around, looked.environment.rows, 0.0)
 
 
 def dec_of(settings: Settings) -> Dec:

@@ -23,10 +23,11 @@ from demix_core.classifiers import cell_features
 from demix_core.classifiers.features import Features, context
 from demix_core.classifiers.forest import DEPTH, Forest, describe_cells
 from demix_core.classifiers.set_transformer import SetTransformer
+from demix_core.classifiers.thresholds import own_shift
 from demix_core.errors import InputError
 from demix_core.types import ErrorType
 
-VERSION = 3
+VERSION = 4
 CLIP = 5.0
 """Standardised inputs are clipped here: a wild value says 'wild', not how wild."""
 
@@ -113,6 +114,7 @@ class Dec(nn.Module):
     cell_sd: torch.Tensor
     calibration: torch.Tensor
     trust: torch.Tensor
+    share: torch.Tensor
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -126,6 +128,7 @@ class Dec(nn.Module):
             self.register_buffer(f"{name}_sd", torch.ones(size))
         self.register_buffer("calibration", torch.tensor([[1.0, 0.0]] * len(ErrorType)))
         self.register_buffer("trust", torch.tensor([[[-1.0, 1.0]] * 2] * len(ErrorType)))  # thresholds.trust: errors
+        self.register_buffer("share", torch.tensor([[0.1, 0.0]] * len(ErrorType)))  # own_shift: usual, weight
         width = shape.side_hidden
         if shape.channels:
             self.token_encoder = SetTransformer(
@@ -192,6 +195,10 @@ class Dec(nn.Module):
     def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
         """Calibrated probabilities [B, 3] in the order of ErrorType (Platt scaling on tables kept out of training)."""
         return torch.sigmoid(logits * self.calibration[:, 0] + self.calibration[:, 1])
+
+    def own_shifts(self, p: np.ndarray) -> np.ndarray:
+        """float64 [3]: how far the log-odds of a whole table's probabilities [N, 3] are moved by its own word."""
+        return np.array([own_shift(p[:, k], *map(float, self.share[k])) for k in range(len(ErrorType))])
 
     def pick(self, features: Features) -> tuple[np.ndarray, np.ndarray]:
         """(features [N, F], context [2·F′]) that this checkpoint reads, in its order.

@@ -66,7 +66,8 @@ def place(case: Case, known: Known, settings: Settings) -> Placed:
     cells = placed_cell_features(case.schema, case.signals, known.signals, known.where)
     picked = features, known.standing.context
     embedding, p, wrong = classify(dec, picked, cells, environment, case.train)
-    return Placed(shifted(p, known.standing.shift).astype(np.float32), wrong, embedding, harm, norm, loss, predictions)
+    p = shifted(shifted(p, known.standing.own_shift), known.standing.shift).astype(np.float32)
+    return Placed(p, wrong, embedding, harm, norm, loss, predictions)
 
 
 def _ranked(dec: Dec, features: Features, known: Known) -> np.ndarray:

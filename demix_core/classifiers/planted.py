@@ -19,7 +19,7 @@ from demix_core.classifiers.cell_features import cell_features
 from demix_core.classifiers.detect import Case, Detection, classify, dec_of, limits, row_features, within
 from demix_core.classifiers.environment import make_environment
 from demix_core.classifiers.network import Dec
-from demix_core.classifiers.thresholds import shift_to_share
+from demix_core.classifiers.thresholds import shift_to_share, shifted
 from demix_core.corruption import Corrupted, inject_all
 from demix_core.errors import Cancelled
 from demix_core.modalities.tabular import TabularEncoder
@@ -142,6 +142,7 @@ def _copy(dec: Dec, case: Case, validation: pd.DataFrame, settings: Settings, nu
     features, *_ = row_features(copy, environment)
     cells = cell_features(case.schema, copy.signals)
     _, p, wrong = classify(dec, dec.pick(features), cells, environment, copy.train)
+    p = shifted(p, dec.own_shifts(p)).astype(np.float32)
     planted = dirty.truth[[kind.value for kind in ErrorType]].to_numpy(bool)
     return PlantedCopy(_inputs(features.values, p, wrong), p, planted, sample[dirty.kept])
 

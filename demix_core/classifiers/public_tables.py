@@ -13,13 +13,14 @@ import contextlib
 import csv
 import hashlib
 import io
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from demix_core.classifiers.corpus import SMALLEST, VALIDATION_SHARE, Example, Source, describe
+from demix_core.classifiers.corpus import ROWS_KEPT, SMALLEST, VALIDATION_SHARE, Example, Source, describe
 from demix_core.corruption import inject_all
 from demix_core.errors import InputError
 from demix_core.modalities.tabular import infer_schema
@@ -41,6 +42,12 @@ DISTINCT, MOST_EQUAL = 20, 0.3
 SHARES = (0.01, 0.25)
 """Of the paper's protocol, per error type: half of the runs log-uniform, half uniform."""
 
+HELD_SHARES = (0.004, 0.28)
+"""Of tasks from tables kept out of training, per error type, log-uniform: people's tables have few errors."""
+
+HELD_ROWS = 1_500
+"""Rows kept of each of those tasks."""
+
 TRIES = 50
 HELD_OUT = 0.12
 """The share of the tables, whatever is drawn from them, that calibration is kept for."""
@@ -61,26 +68,47 @@ def draw_example(number: int, seed: int) -> Example:
 
     InputError: no task was found in TRIES draws, or the package is not installed.
     """
+    return _draw(number, seed, listed(), _as_trained, ROWS_KEPT)
+
+
+def draw_held(number: int, seed: int) -> Example:
+    """The same of a table that is_held_out, with HELD_SHARES of its rows wrong."""
+    tables = [(package, name) for package, name in listed() if is_held_out(f"{package}/{name}")]
+    return _draw(number, seed, tables, _few, HELD_ROWS)
+
+
+def _as_trained(protocol: str, rng: np.random.Generator) -> float | None:
+    return _alpha(rng) if protocol == "paper" else None
+
+
+def _few(_: str, rng: np.random.Generator) -> float:
+    return 1 - 2 * float(np.exp(rng.uniform(*np.log(HELD_SHARES))))
+
+
+SOURCE, HELD = Source("public", draw_example), Source("held", draw_held)
+
+Shares = Callable[[str, np.random.Generator], float | None]
+"""(protocol, rng) -> alpha, None: the protocol draws it."""
+
+
+def _draw(number: int, seed: int, tables: Sequence[tuple[str, str]], shares: Shares, kept: int) -> Example:
     rng = np.random.default_rng([seed, number])
     for _ in range(TRIES):
-        drawn = _draw_task(rng)
+        drawn = _draw_task(rng, tables)
         if drawn is None:
             continue
         frame, schema = drawn.frame, drawn.schema
-        alpha = None if drawn.protocol != "paper" else _alpha(rng)
+        alpha = shares(drawn.protocol, rng)
         held = int(len(frame) * VALIDATION_SHARE)
         frame = frame.sample(frac=1, random_state=int(rng.integers(2**31))).reset_index(drop=True)
         parts = [frame.iloc[held:].reset_index(drop=True), frame.iloc[:held].reset_index(drop=True)]
         try:
             train, validation = inject_all(parts, schema, drawn.protocol, alpha, int(rng.integers(2**31)))
-            example = describe(train.frame, train.truth, validation.frame, schema, rng)
+            example = describe(train.frame, train.truth, validation.frame, schema, rng, kept)
         except InputError:  # a class that only one of the parts has
             continue
         return replace(example, origin=drawn.origin)
     raise InputError(f"No usable task in {TRIES} draws of number {number}; take another seed.")
-
-
-SOURCE = Source("public", draw_example)
 
 
 def is_held_out(origin: str) -> bool:
@@ -101,10 +129,9 @@ def _alpha(rng: np.random.Generator) -> float:
     return float(1 - 2 * share)
 
 
-def _draw_task(rng: np.random.Generator) -> Drawn | None:
-    """None: the table drawn offers no task."""
-    tables = listed()
-    package, name = tables[rng.integers(len(tables))]
+def _draw_task(rng: np.random.Generator, tables: Sequence[tuple[str, str]]) -> Drawn | None:
+    """Of one of these (package, table); None: the table drawn offers no task."""
+    package, name = tables[int(rng.integers(len(tables)))]
     frame = read_public(package, name)
     rows = int(np.exp(rng.uniform(np.log(SMALLEST), np.log(LARGEST))))
     if len(frame) > rows:

@@ -1,4 +1,5 @@
-"""From probabilities to flags without the truth: the threshold of the largest expected F1, and the person's word."""
+"""From probabilities to flags without the truth: how many errors a table has, by its own word and by the person's, and
+the threshold of the largest expected F1."""
 
 from __future__ import annotations
 
@@ -58,14 +59,47 @@ def _estimate(value: float, errors: np.ndarray) -> Estimate:
     return Estimate(value, low, high)
 
 
+STEPS, CLOSE = 300, 1e-7
+LEAST_SHARE, MOST_SHARE = 1e-4, 0.99
+
+
+def own_share(p: np.ndarray, usual: float) -> float:
+    """The share of wrong rows under which probabilities p [N] of one type are likeliest, in (0, 1).
+
+    p is calibrated for tables with a share of `usual`: its odds are likelihood ratios times those. EM for the share
+    alone (Saerens, Latinne and Decaestecker 2002, eq. 2.9); the likelihood is concave in it.
+    """
+    odds, share = _odds(np.asarray(p, np.float64)), float(np.mean(p))
+    for _ in range(STEPS):
+        now = float(np.mean(1 / (1 + np.exp(-(odds + log_odds(share) - log_odds(usual))))))
+        now = min(max(now, LEAST_SHARE), MOST_SHARE)
+        if abs(now - share) < CLOSE:
+            break
+        share = now
+    return share
+
+
+def own_shift(p: np.ndarray, usual: float, weight: float) -> float:
+    """How far the log-odds of p [N] are moved towards own_share: weight 0 not at all, 1 all the way.
+
+    All the way is too far: rows that are hard to tell look like few errors, or like many.
+    """
+    return weight * (log_odds(own_share(p, usual)) - log_odds(usual)) if weight and len(p) else 0.0
+
+
+def log_odds(share: float) -> float:
+    """ln(share / (1 − share)); share in (0, 1)."""
+    return float(np.log(share / (1 - share)))
+
+
 def shift_to_share(p: np.ndarray, share: float) -> np.ndarray:
     """Move all log-odds of p [N, 3] by one constant so that the expected share of rows with any error is `share`."""
     return shifted(p, share_shift(p, share))
 
 
-def shifted(p: np.ndarray, shift: float) -> np.ndarray:
-    """p with all log-odds moved by `shift`."""
-    return p if shift == 0 else 1 / (1 + np.exp(-(_odds(p) + shift)))
+def shifted(p: np.ndarray, shift: float | np.ndarray) -> np.ndarray:
+    """p [N, 3] with all log-odds moved by `shift`, or those of each type by its own, float [3]."""
+    return 1 / (1 + np.exp(-(_odds(p) + shift))) if np.any(shift) else p
 
 
 def _odds(p: np.ndarray) -> np.ndarray:
