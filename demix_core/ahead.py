@@ -43,7 +43,7 @@ class Ahead:
     """The process: `draw` tells it what to do, `places` waits for what it did, `end` ends it whatever it does."""
 
     def __init__(self, method: str) -> None:
-        self._method, self._asked = method, False
+        self._asked = False
         self._process = subprocess.Popen(
             [sys.executable, "-m", "demix_core.ahead", method],
             cwd=Path(__file__).resolve().parents[1],

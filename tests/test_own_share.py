@@ -52,6 +52,7 @@ def test_it_is_the_likeliest_share(share: float) -> None:
 def test_it_stays_within_bounds() -> None:
     assert 0 < own_share(np.full(50, 1e-9), USUAL) < 0.001
     assert 0.9 < own_share(np.full(50, 1 - 1e-9), USUAL) < 1
+    assert np.isfinite(own_shift(np.zeros(50), USUAL, 0.5)) and np.isfinite(own_shift(np.ones(50), USUAL, 0.5))
     assert own_shift(np.zeros(0), USUAL, 0.5) == 0 == own_shift(np.full(9, 0.3), USUAL, 0.0)
 
 

@@ -67,9 +67,9 @@ def own_share(p: np.ndarray, usual: float) -> float:
     """The share of wrong rows under which probabilities p [N] of one type are likeliest, in (0, 1).
 
     p is calibrated for tables with a share of `usual`: its odds are likelihood ratios times those. EM for the share
-    alone (Saerens, Latinne and Decaestecker 2002, eq. 2.9); the likelihood is concave in it.
+    alone (Saerens, Latinne and Decaestecker 2002); the likelihood is concave in it.
     """
-    odds, share = _odds(np.asarray(p, np.float64)), float(np.mean(p))
+    odds, share = _odds(np.asarray(p, np.float64)), float(np.clip(np.mean(p), LEAST_SHARE, MOST_SHARE))
     for _ in range(STEPS):
         now = float(np.mean(1 / (1 + np.exp(-(odds + log_odds(share) - log_odds(usual))))))
         now = min(max(now, LEAST_SHARE), MOST_SHARE)
