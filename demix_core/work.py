@@ -455,6 +455,7 @@ def evidence_of(case: Case, encoder: TabularEncoder, found: Found) -> Evidence:
     return Evidence(
         cell_texts(case.frame), case.schema, found.probabilities, given, model, trees, scale,
         found.wrong, signals.cells, signals.oddities, signals.against, signals.shortcut, text, sides, groups,
+        laws=signals.laws,
     )  # fmt: skip
 
 

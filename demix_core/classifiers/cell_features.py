@@ -32,13 +32,16 @@ MOST_LIFT = 10.0
 @dataclass(frozen=True)
 class CellFeatures:
     """own: float32 [N, F, OWN]; column: float32 [F, Q − OWN], Q = len(NAMES); garbled: float32 [N, F] and label:
-    float32 [N], which no network has to learn: P(wrong) by the spelling of cells and class labels, 0 where it is fine.
+    float32 [N], which no network has to learn: P(wrong) by the spelling of cells and class labels, 0 where it is fine;
+    blame, broken: of laws, as in signals.laws.Laws.
     """
 
     own: np.ndarray
     column: np.ndarray
     garbled: np.ndarray
     label: np.ndarray
+    blame: np.ndarray
+    broken: np.ndarray
 
     def block(self, rows: slice | np.ndarray) -> np.ndarray:
         """float32 [B, F, Q] of some rows."""
@@ -51,7 +54,7 @@ def cell_features(schema: Schema, signals: Signals) -> CellFeatures:
     cells = signals.cells
     lift = _clipped(cells)
     own = _own(signals, _coherence(cells.codes, lift), _ranks(cells.surprise), _ranks(lift))
-    return CellFeatures(own, _columns(schema, signals), signals.oddities.garbled, signals.oddities.label)
+    return CellFeatures(own, _columns(schema, signals), *_certain(signals))
 
 
 def placed_cell_features(schema: Schema, signals: Signals, table: Signals, where: np.ndarray) -> CellFeatures:
@@ -63,9 +66,12 @@ def placed_cell_features(schema: Schema, signals: Signals, table: Signals, where
         for now, before in (surprises, (lift, old))
     ]
     coherence = _placed_coherence(signals.cells.codes, table.cells.codes, old, where)
-    return CellFeatures(
-        _own(signals, coherence, *ranks), _columns(schema, table), signals.oddities.garbled, signals.oddities.label
-    )
+    return CellFeatures(_own(signals, coherence, *ranks), _columns(schema, table), *_certain(signals))
+
+
+def _certain(signals: Signals) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """What no network has to learn."""
+    return signals.oddities.garbled, signals.oddities.label, signals.laws.blame, signals.laws.broken
 
 
 def _clipped(cells: CellModel) -> np.ndarray:

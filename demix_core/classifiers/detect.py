@@ -25,6 +25,7 @@ from demix_core.influence.vectors import Factors, factorise, stream
 from demix_core.models.training import predict, row_losses
 from demix_core.settings import Settings
 from demix_core.signals.base import Signals
+from demix_core.signals.laws import SURE
 from demix_core.types import (
     Encoded,
     ErrorType,
@@ -43,6 +44,8 @@ CURVE = 101
 
 TYPICAL_ROWS = 4000
 DEC_BATCH = 1024
+DOUBT = 0.05
+"""Added to P(cell wrong) before cells are compared: the classifier may be mistaken."""
 
 
 @dataclass(frozen=True)
@@ -222,7 +225,8 @@ def classify(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Second pass: (embedding [N, 64], probabilities [N, 3], P(cell wrong) [N, F]). picked: as by Dec.pick.
 
-    The network's word, and that of the spelling beside it: a garbled cell is wrong whatever the network thinks.
+    The classifier's word, and beside it that of spelling and of laws: a garbled cell is wrong, and so is one of a row
+    that breaks a law, whatever the classifier thinks.
     """
     features, around = (torch.from_numpy(a) for a in picked)
     n, columns = len(features), cells.own.shape[1]
@@ -245,6 +249,7 @@ def classify(
             embedding[here], wrong[here] = z.numpy(), logits.sigmoid().numpy()
             p[here] = dec.probabilities(dec.logits(z, some)).numpy()
     _believe_spelling(p, wrong, cells.garbled, cells.label)
+    _believe_laws(p, wrong, cells.blame, cells.broken)
     return embedding, p, wrong
 
 
@@ -254,6 +259,18 @@ def _believe_spelling(p: np.ndarray, wrong: np.ndarray, garbled: np.ndarray, lab
         k = list(ErrorType).index(kind)
         p[:, k] += (1 - p[:, k]) * spelling
     wrong += (1 - wrong) * garbled
+
+
+def _believe_laws(p: np.ndarray, wrong: np.ndarray, blame: np.ndarray, broken: np.ndarray) -> None:
+    """The same of laws. Whom to blame is told by the law, and by how wrong each cell looks beside the others."""
+    k = list(ErrorType).index(ErrorType.FEATURE)
+    p[:, k] += (1 - p[:, k]) * SURE * broken
+    rows = np.flatnonzero(broken)
+    asked, looks = blame[rows] > 0, wrong[rows] + DOUBT
+    usual = (looks * asked).sum(1, keepdims=True) / np.maximum(asked.sum(1, keepdims=True), 1)
+    odds = blame[rows] * looks / usual
+    blamed = odds / (odds + 1 - blame[rows])
+    wrong[rows] += (1 - wrong[rows]) * SURE * blamed
 
 
 def profiles(

@@ -31,6 +31,7 @@ from demix_core.repairs.conditional import GUESSER_PARTS, Guesser
 from demix_core.repairs.patterns import Shared
 from demix_core.repairs.targets import TargetGuesser
 from demix_core.signals.cells import CellModel
+from demix_core.signals.laws import Laws
 from demix_core.signals.oddities import Oddities
 from demix_core.signals.shortcuts import RuleGroup
 from demix_core.types import Action, ErrorType, Patch, Schema, Task
@@ -70,7 +71,8 @@ class Evidence:
     residual_scale their spread. wrong: float32 [N, F], P(cell wrong); cells, oddities: what is known of each cell.
     against: int [N], index into rules or −1; target_text: class id or value -> text as in the file; sides: int8 [N, R],
     on which side of each rule a row is (see ShortcutSignals); groups: whom each rule splits the rows into.
-    learned: what was learned of cells before, None: it is learned of these rows; to_come: not the table's own rows.
+    learned: what was learned of cells before, None: it is learned of these rows; to_come: not the table's own rows;
+    laws: what the table's laws say of each cell, None for nothing.
     """
 
     frame: pd.DataFrame
@@ -90,6 +92,7 @@ class Evidence:
     groups: tuple[RuleGroup, ...]
     learned: Learned | None = None
     to_come: bool = False
+    laws: Laws | None = None
 
     def cell(self, row: int, column: str) -> str:
         """The text of one cell; row: position in frame."""

@@ -14,6 +14,7 @@ from demix_core.repairs.conditional import Guess, learn_guesser
 from demix_core.repairs.patterns import CROWD, Fix, apply_shared, learn_shared
 from demix_core.repairs.swaps import Swap, find_swaps
 from demix_core.signals.cells import CellModel
+from demix_core.signals.laws import NONE
 from demix_core.signals.oddities import Oddities
 from demix_core.types import Action, Column, ColumnKind, ErrorType
 from demix_core.workers import one_thread
@@ -86,6 +87,7 @@ class Impute:
         learned = evidence.learned or learn(evidence, rows)
         guesses = learned.guesser.guess(frame, schema, evidence.wrong, asked)
         fixes = apply_shared(learned.shared, frame, schema, np.where(asked, evidence.wrong, 0))
+        fixes |= _by_laws(evidence, asked)
         swaps = {} if evidence.to_come else find_swaps(frame, schema, evidence.wrong, rows)  # several rows must agree
         for row in rows:
             swap = swaps.get(int(row))
@@ -96,6 +98,19 @@ class Impute:
             offered = [swap_proposal(evidence, int(row), swap)] if swap is not None else []
             offered += [p for p in found if p is not None]
             yield offered or Declined("The suspect cells have no likelier value to offer.")
+
+
+def _by_laws(evidence: Evidence, asked: np.ndarray) -> dict[tuple[int, int], Fix]:
+    """{(position of the row, place of the feature): fix} of the asked cells that a law says what to hold."""
+    laws = evidence.laws
+    if laws is None:
+        return {}
+    found = {}
+    for row, place in np.argwhere(asked & (laws.meant != NONE) & (evidence.wrong >= FLOOR)):
+        name, new = evidence.schema.features[place].name, str(laws.texts[laws.meant[row, place]])
+        said = str(laws.said[laws.because[row, place]])
+        found[int(row), int(place)] = Fix(f"{name} against the law: {said}", new, f"{said}, so that it should be {new}")
+    return found
 
 
 def swap_proposal(evidence: Evidence, row: int, swap: Swap) -> Proposal:

@@ -1,4 +1,4 @@
-"""All that can be said of a row without influence: out-of-fold predictions, cells, oddities, shortcuts."""
+"""All that can be said of a row without influence: out-of-fold predictions, cells, oddities, shortcuts, laws."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pandas as pd
 from demix_core.records import load_record, save_record
 from demix_core.signals.binning import Cut
 from demix_core.signals.cells import Bins, CellModel, CellReference, learn_cells
+from demix_core.signals.laws import LAW_PARTS, LawReference, Laws, find_laws
 from demix_core.signals.oddities import ColumnOddities, Oddities, OddityReference, find_oddities
 from demix_core.signals.out_of_fold import Columns, Fold, Folds, OutOfFold, learn_out_of_fold
 from demix_core.signals.pairs import PairReference, Pairs, learn_pairs
@@ -30,13 +31,14 @@ LATER = ("garbled", "label")
 
 @dataclass(frozen=True)
 class Signals:
-    """The five sources, each for the N rows of the frame they were computed on."""
+    """The six sources, each for the N rows of the frame they were computed on."""
 
     out_of_fold: OutOfFold
     cells: CellModel
     oddities: Oddities
     pairs: Pairs
     shortcuts: ShortcutSignals
+    laws: Laws
 
     @property
     def oof(self) -> np.ndarray:
@@ -94,24 +96,28 @@ class Signals:
             given: dict[str, Any] = {TEXTS: texts, RULES: rules}
             return {f.name: given[f.name] if f.name in given else array(name, f.name) for f in fields(kind)}
 
+        here = (folder / "laws-blame.npy").exists()  # not in a run of an earlier version
+        laws = Laws(**part("laws", Laws)) if here else Laws.none(*array("oddities", "missing").shape)
         return cls(
             OutOfFold(**part("out_of_fold", OutOfFold)),
             CellModel(**part("cells", CellModel)),
             Oddities(**part("oddities", Oddities)),
             Pairs(**part("pairs", Pairs)),
             ShortcutSignals(**part("shortcuts", ShortcutSignals)),
+            laws,
         )
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What the five sources learned of the run's table: rows to come are looked at without learning again."""
+    """What the six sources learned of the run's table: rows to come are looked at without learning again."""
 
     folds: Folds
     cells: CellReference
     oddities: OddityReference
     pairs: PairReference
     shortcuts: ShortcutReference
+    laws: LawReference | None = None
 
     def save(self, path: Path) -> None:
         """One .npz file."""
@@ -136,12 +142,13 @@ class Reference:
             self.oddities.place(frame, old, schema, where),
             self.pairs.place(frame, schema, where),
             self.shortcuts.place(frame, schema, table.shortcuts, where),
+            Laws.none(len(frame), len(schema.features)) if self.laws is None else self.laws.place(frame),
         )
 
 
 REFERENCE_PARTS = (
     Folds, Fold, Trees, Columns, CellReference, Bins, Cut, OddityReference, ColumnOddities, PairReference,
-    ShortcutReference, Rule,
+    ShortcutReference, Rule, LawReference, *LAW_PARTS,
 )  # fmt: skip
 
 
@@ -171,5 +178,6 @@ def learn(
     cells, bins = learn_cells(frame, schema, seed, lambda f, m: progress(0.5 + 0.48 * f, m), should_stop, hidden)
     progress(0.98, "Looking at single cells and pairs of cells")
     pairs, partners = learn_pairs(frame, schema)
-    signals = Signals(oof, cells, find_oddities(frame, schema), pairs, shortcuts)
-    return signals, Reference(folds, bins, OddityReference.of(frame, schema), partners, rules)
+    broken, laws = find_laws(frame, schema, seed)
+    signals = Signals(oof, cells, find_oddities(frame, schema), pairs, shortcuts, broken)
+    return signals, Reference(folds, bins, OddityReference.of(frame, schema), partners, rules, laws)
