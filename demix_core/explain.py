@@ -298,7 +298,9 @@ class Explainer:
             offered, sentence = self._patched.get((row_id, column.name), ("", ""))
             if not sentence:
                 offered = str(cells.suggestion[place, j])
-                sentence = cell_reason(column, value, Guess(offered), view_cell(cells, odd, place, j))
+                sentence = cell_reason(
+                    column, value, Guess(offered), view_cell(cells, odd, place, j, self.signals.laws)
+                )
             where = self.distribution(column.name).reading(value, offered)
             suspects.append(SuspectCell(column.name, value, offered, float(wrong[j]), certainty, sentence, where))
         return tuple(suspects)

@@ -14,7 +14,7 @@ from demix_core.repairs.conditional import Guess, learn_guesser
 from demix_core.repairs.patterns import CROWD, Fix, apply_shared, learn_shared
 from demix_core.repairs.swaps import Swap, find_swaps
 from demix_core.signals.cells import CellModel
-from demix_core.signals.laws import NONE
+from demix_core.signals.laws import NONE, Laws
 from demix_core.signals.oddities import Oddities
 from demix_core.types import Action, Column, ColumnKind, ErrorType
 from demix_core.workers import one_thread
@@ -108,7 +108,7 @@ def _by_laws(evidence: Evidence, asked: np.ndarray) -> dict[tuple[int, int], Fix
     found = {}
     for row, place in np.argwhere(asked & (laws.meant != NONE) & (evidence.wrong >= FLOOR)):
         name, new = evidence.schema.features[place].name, str(laws.texts[laws.meant[row, place]])
-        said = str(laws.said[laws.because[row, place]])
+        said = laws.words(int(row), int(place))
         found[int(row), int(place)] = Fix(f"{name} against the law: {said}", new, f"{said}, so that it should be {new}")
     return found
 
@@ -136,7 +136,7 @@ def _proposal(evidence: Evidence, row: int, place: int, fix: Fix | None, guess: 
     others = tuple((text, p) for text, p in likely.items() if text not in (new, old))
     in_error = float(evidence.probabilities[row, list(ErrorType).index(ErrorType.FEATURE)])
     certainty = float(evidence.wrong[row, place]) / max(in_error, 1e-6)  # P(this cell | the row has a wrong cell)
-    view = view_cell(evidence.cells, evidence.oddities, row, place)
+    view = view_cell(evidence.cells, evidence.oddities, row, place, evidence.laws)
     reason = cell_reason(column, old, guess, view, fix)
     safe = fix is not None or (column.kind is ColumnKind.NUMERIC and old.strip() != "" and _odd_alone(view))
     return Proposal(column.name, old, new, certainty, reason, others, fix.pattern if fix else "", safe)
@@ -152,7 +152,8 @@ class CellView:
     """What is odd about one cell. surprise: nats above the expected; distance, crowd, form as in Oddities;
 
     copies: rows that hold just this value; low, high: the bulk of the column's numbers, NaN for other kinds; garbled:
-    whether it is no number, or time, in a column of such, or another spelling of a frequent value.
+    whether it is no number, or time, in a column of such, or another spelling of a frequent value; law: the one that
+    the cell may break, in words, '' for none.
     """
 
     surprise: float
@@ -163,9 +164,10 @@ class CellView:
     low: float
     high: float
     garbled: bool = False
+    law: str = ""
 
 
-def view_cell(cells: CellModel, odd: Oddities, row: int, place: int) -> CellView:
+def view_cell(cells: CellModel, odd: Oddities, row: int, place: int, laws: Laws | None = None) -> CellView:
     """Of the row at this position, the cell of the place-th feature."""
     return CellView(
         surprise=float(cells.surprise[row, place]),
@@ -176,6 +178,7 @@ def view_cell(cells: CellModel, odd: Oddities, row: int, place: int) -> CellView
         low=float(odd.low[place]),
         high=float(odd.high[place]),
         garbled=bool(odd.garbled[row, place] > 0),
+        law="" if laws is None else laws.words(row, place),
     )
 
 
@@ -204,6 +207,8 @@ def _oddities(kind: ColumnKind, view: CellView) -> list[str]:
     said = []
     if view.garbled and kind in (ColumnKind.NUMERIC, ColumnKind.DATETIME):
         return ["it is no number in a column of numbers" if kind is ColumnKind.NUMERIC else "it is no time"]
+    if view.law:
+        said.append(view.law)
     if view.distance >= FAR:
         said.append(f"half of all rows lie between {_end(kind, view.low)} and {_end(kind, view.high)}")
     if view.crowd >= CROWDED and view.copies >= MANY:

@@ -47,6 +47,11 @@ class Laws:
     said: np.ndarray
     texts: np.ndarray
 
+    def words(self, row: int, place: int) -> str:
+        """The law that may make this cell wrong, '' for none."""
+        law = int(self.because[row, place])
+        return "" if law == NONE else str(self.said[law])
+
     @classmethod
     def none(cls, rows: int, features: int) -> Laws:
         """Of a table without any law."""
@@ -119,16 +124,18 @@ class _Found:
 
 
 def _judge_group(found: _Found, group: OneOf, texts: Sequence[np.ndarray], law: int) -> None:
-    marked, readable = group.read(texts)
-    rows = np.flatnonzero(readable & group.broken(marked))
+    marked, strange, readable = group.read(texts)
+    rows = np.flatnonzero((readable & group.broken(marked)) | strange.any(1))
     if not len(rows):
         return
-    wrong = group.wrong(marked[rows])
+    clear = ~strange[rows].any(1, keepdims=True)
+    wrong = np.where(clear, group.wrong(marked[rows]), strange[rows])
     found.broken[rows] = True
     for i, j in np.argwhere(wrong > 0.01):
         row, place = int(rows[i]), int(group.places[j])
         found.blame[row, place], found.because[row, place] = wrong[i, j], law
-        found.meant[row, place] = str(group.blanks[j] if marked[row, j] else group.marks[j])
+        blank = marked[row, j] or (strange[row, j] and marked[row].any())
+        found.meant[row, place] = str(group.blanks[j] if blank else group.marks[j])
 
 
 def _judge_bonds(found: _Found, bonds: Sequence[Bond], texts: Sequence[np.ndarray]) -> None:

@@ -25,6 +25,9 @@ EXCLUSIVE = 0.005
 """Above SEVERAL: the share of rows with several marks once the MOST_SPOILT columns that clash most are left out."""
 
 MOST_SPOILT, MOST_SPOILT_SHARE = 5, 0.34
+EVEN = 0.5
+"""Wrong cells are thought to be spread evenly over the columns, beside where they are, as if so many times as many."""
+
 ROUNDS = 30
 MOST_VALUES = 200
 """Among the first cells; a spoilt column has more than a mark and a blank."""
@@ -49,12 +52,16 @@ class OneOf:
     share: np.ndarray
     flips: np.ndarray
 
-    def read(self, texts: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """(marked bool [n, k], readable bool [n]: each cell is a mark or none). texts: of all features, object [n]."""
+    def read(self, texts: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(marked, strange: neither a mark nor none, bool [n, k]; readable bool [n]: all cells are either).
+
+        texts: of all features, object [n]; missing cells are neither marked nor strange.
+        """
         columns = [texts[j] for j in self.places]
         marked = np.stack([t == m for t, m in zip(columns, self.marks, strict=True)], 1)
         blank = np.stack([t == b for t, b in zip(columns, self.blanks, strict=True)], 1)
-        return marked, (marked | blank).all(1)
+        missing = np.stack([t == "" for t in columns], 1)
+        return marked, ~(marked | blank | missing), (marked | blank).all(1)
 
     def broken(self, marked: np.ndarray) -> np.ndarray:
         """bool [n]: rows that break the law."""
@@ -178,7 +185,8 @@ def _fit(marked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         true = _posterior(rows, share, flips) * counts[:, None]
         share = (true.sum(0) + RAREST) / (true.sum() + k * RAREST)
         wrong = np.where(rows, counts[:, None] - true, true).sum(0)
-        flips = np.clip(wrong / counts.sum(), RAREST, 0.5)
+        even = EVEN * wrong.sum() / k
+        flips = np.clip((wrong + even) / (1 + EVEN) / counts.sum(), RAREST, 0.5)
     return share, flips
 
 

@@ -23,8 +23,8 @@ MOST_COLUMNS = 120
 LOOK = 4_000
 """Rows that pairs of columns are first looked at on."""
 
-COVERED = 0.7
-"""The share of the rows whose value must tell the other column's."""
+COVERED, SEVERAL = 0.7, 2
+"""The share of the rows whose value must tell the other column's, or is held by SEVERAL rows that agree."""
 
 MOST_BROKEN, SELDOM = 0.35, 0.01
 BEYOND = 4.0
@@ -181,10 +181,11 @@ def _law(columns: Sequence[Column], by: int, of: int, rows: np.ndarray | None = 
     often, told = _most_frequent(x, y, size, width)
     count = np.bincount(x, minlength=size)
     holds = count >= FEWEST_ROWS
-    if count[holds].sum() < COVERED * len(x):
+    agree = (count >= SEVERAL) & ~holds & (often == count)
+    if count[holds | agree].sum() < COVERED * len(x):
         return None
     tells, rate = _telling(count, count - often, holds)
-    if rate > MOST_BROKEN or count[tells].sum() < COVERED * len(x):
+    if rate > MOST_BROKEN or not tells.any() or count[tells | agree].sum() < COVERED * len(x):
         return None
     if rate > 0 and count[holds & ~tells].sum() > MOST_UNTOLD * count[holds].sum():
         return None
@@ -192,7 +193,7 @@ def _law(columns: Sequence[Column], by: int, of: int, rows: np.ndarray | None = 
         return None
     among = np.bincount(y[tells[x]], minlength=width)
     doubt = 1 - among.max() / among.sum()
-    if rate > (1 - LEAST_TOLD) * doubt:
+    if rate > (1 - LEAST_TOLD) * _broken_by_chance(x[tells[x]], y[tells[x]], size, width):
         return None
     if rate > SELDOM:
         astray = tells[x] & (told[x] != y)
@@ -237,6 +238,12 @@ def _is_even(count: np.ndarray, broken: np.ndarray, rate: float) -> bool:
         return True
     expected = count * rate
     return bool(((broken - expected) ** 2 / (expected * (1 - rate))).mean() <= EVEN)
+
+
+def _broken_by_chance(x: np.ndarray, y: np.ndarray, size: int, width: int) -> float:
+    """How often the most frequent y beside each x is missed if x tells nothing: few rows agree by chance as well."""
+    often, _ = _most_frequent(x, np.random.default_rng(0).permutation(y), size, width)
+    return 1 - float(often.sum()) / len(x)
 
 
 def _follow(x: np.ndarray, y: np.ndarray, width: int) -> bool:
