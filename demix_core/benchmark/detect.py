@@ -3,7 +3,8 @@
 Leave-one-dataset-out by construction: the DEC has learnt from synthetic and from other public tables, so that every
 table here is left out of its training; the seeds, the published rules and these tables' rows are used here and nowhere
 else. Every method sees the same corrupted rows. The code of both protocols is in its training, on other tables and
-rules. Beside the classifier stand its halves, and networks that lack something: 'the paper's errors unseen' in it;
+rules. Beside the classifier stand its halves, itself without the laws between columns (the other rows hear them), and
+networks that lack something: 'the paper's errors unseen' in it;
 'synthetic tables only'; 'no influence', nothing from gradients, similarity kept; 'no tokens', neither.
 """
 
@@ -21,7 +22,7 @@ from sklearn.metrics import average_precision_score, f1_score
 
 from demix_core.benchmark._peers import PEERS, Finding
 from demix_core.benchmark._tables import BENCHMARKS, load
-from demix_core.classifiers.detect import SHIPPED, Case, Detection, judge, look
+from demix_core.classifiers.detect import SHIPPED, Case, Detection, Looked, judge, look
 from demix_core.classifiers.network import load_checkpoint
 from demix_core.classifiers.planted import make_case
 from demix_core.classifiers.thresholds import Trust
@@ -40,7 +41,9 @@ MODEL = "mlp1"
 OURS = "DeMix"
 _FOLDER = SHIPPED.parent / "ablations"
 NETWORK = "network alone"
+DEAF = "without laws"
 ABLATIONS = {
+    DEAF: SHIPPED,
     NETWORK: _FOLDER / "network.safetensors",
     "trees alone": _FOLDER / "trees.safetensors",
     "network: the paper's errors unseen": _FOLDER / "no_paper.safetensors",
@@ -48,7 +51,8 @@ ABLATIONS = {
     "network: no influence": _FOLDER / "no_influence.safetensors",
     "network: no tokens": _FOLDER / "no_tokens.safetensors",
 }
-"""The halves of the classifier, and networks trained otherwise, to be compared with the network alone."""
+"""The classifier deaf to the laws between columns, its halves, and networks trained otherwise, to be compared with the
+network alone."""
 
 FLAG_ALL = "chance (flag every row)"
 BEST_PEER = "best peer of each type"
@@ -108,11 +112,18 @@ def _one(job: Job) -> list[dict[str, Any]]:
     ablations = {} if (protocol, alpha) in PLAIN else ABLATIONS
     looked = look(case, settings)
     for method, checkpoint in {OURS: SHIPPED, **ablations}.items():
-        rows += scores(method, parts, schema, judge(load_checkpoint(checkpoint), looked, case, settings))
+        heard = deaf(looked) if method == DEAF else looked
+        rows += scores(method, parts, schema, judge(load_checkpoint(checkpoint), heard, case, settings))
     for kind, peers in PEERS.items():
         rows += [_score(peer, kind, truth, find(case, seed)) for peer, find in peers.items()]
         rows.append(_score(FLAG_ALL, kind, truth, Finding(np.full(len(truth), 0.5), np.ones(len(truth), bool))))
     return [{"table": name, "protocol": protocol, "alpha": alpha, "seed": seed} | row for row in rows]
+
+
+def deaf(looked: Looked) -> Looked:
+    """As if no law had been found."""
+    cells = looked.cells
+    return replace(looked, cells=replace(cells, blame=0 * cells.blame, broken=cells.broken & False))
 
 
 def scores(method: str, parts: Parts, schema: Schema, found: Detection) -> list[dict[str, Any]]:
