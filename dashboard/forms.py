@@ -145,11 +145,19 @@ def table_of_run(state: State, name: str, choice: DataChoice) -> None:
     if seen.schema is not None:
         target, task = seen.schema.target, seen.schema.task
         st.caption(f"{texts.rows(seen.n_rows)}, {len(seen.columns)} columns; target {texts.plain(target)}, {task}.")
-        first, second = st.tabs(["Columns", "First rows"])
+        broken = services.laws(state.run) if state.run is not None else []
+        first, second, *third = st.tabs(["Columns", "First rows", *(["Broken laws"] if broken else [])])
         with first:
             st.dataframe(seen.facts, hide_index=True, height=420, key="run_columns", column_config=_column_titles())
         with second:
             preview_table(seen)
+        for tab in third:
+            with tab:
+                st.caption(texts.LAWS_WORDS)
+                st.dataframe(
+                    broken, hide_index=True, key="run_laws",
+                    column_config={"law": "Nearly all rows keep", "rows": "Rows that break it"},
+                )  # fmt: skip
     problems(seen)
     st.button(
         "Diagnose it anew, with other settings", key="take_data", icon=":material/replay:", on_click=_take,

@@ -242,6 +242,10 @@ REPORT_WORDS = (
 )
 EXAMPLE_WORDS = "`{name}`, the table shipped with DeMix, errors included."
 NO_DATA = "Take the shipped example, upload a CSV, TSV or parquet file, or name a path on this machine."
+LAWS_WORDS = (
+    "Laws between columns that nearly all rows keep. Rows that break one are flagged as feature errors; which cell is "
+    "to blame, and what it should be, stands beside each of them in the review."
+)
 TAKE_DATA_HELP = "Takes the table, its target and its kinds over; this run stays as it is."
 NO_DATA_TO_DIAGNOSE = "A diagnosis starts from a table: choose one on the data page first."
 KINDS_HELP = "How the model reads the column; 'ignore' leaves it out (identifiers, leaks)."

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from demix_core.trust.evidence import Look
     from demix_core.trust.planted import Rehearsed
 
+MOST_LAWS = 12
 TYPE_WORDS = {ErrorType.LABEL: "label error", ErrorType.FEATURE: "feature error", ErrorType.SPURIOUS: "spurious"}
 
 
@@ -95,6 +96,9 @@ def diagnosis(run: Run, scores: Sequence[Score], json_wanted: bool) -> None:
     thresholds = summary["thresholds"]
     rows = [[TYPE_WORDS[k], summary["counts"][k.value], thresholds[k.value]] for k in ErrorType]
     table(f"{summary['rows']:,} rows, {summary['flagged_rows']:,} flagged", ["error type", "rows", "threshold"], rows)
+    if summary.get("laws"):
+        broken = [[one["law"], one["rows"]] for one in summary["laws"][:MOST_LAWS]]
+        table("Laws between columns that rows break", ["nearly all rows keep", "rows that break it"], broken)
     costs = [[name, s["seconds"], s["peak_mb"]] for name, s in summary["stages"].items()]
     costs.append(["all", summary["seconds"], summary["peak_mb"]])
     table("Cost", ["stage", "seconds", "peak MB"], costs)

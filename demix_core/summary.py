@@ -43,6 +43,7 @@ def summarise(run: Run, manifest: Manifest, notes: Sequence[str]) -> dict[str, A
         "thresholds_by_hand": given,
         "estimated": run.json("detection/detection.json")["trust"],
         "estimated_how": ESTIMATED,
+        "laws": laws_of(run),
         "classifier": settings["diagnose"]["classifier"],
         "calibrated": settings["diagnose"].get("calibrate", False),
         "model": {**fitted, "own_weights": "weights" in manifest.inputs},
@@ -57,6 +58,14 @@ def summarise(run: Run, manifest: Manifest, notes: Sequence[str]) -> dict[str, A
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "inputs": manifest.inputs,
     }
+
+
+def laws_of(run: Run) -> list[dict[str, Any]]:
+    """The laws between columns that rows of the run break, most broken first: each in words, and how many rows do."""
+    if not (run / "signals" / "laws-rows.npy").exists():  # a run of an earlier version, or one without its signals
+        return []
+    said, rows = run.array("signals/laws-said.npy"), run.array("signals/laws-rows.npy")
+    return [{"law": str(said[i]), "rows": int(rows[i])} for i in np.argsort(-rows, kind="stable") if rows[i]]
 
 
 def _how(diagnose: dict[str, Any]) -> str:

@@ -12,15 +12,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from demix_core import reports, work
 from demix_core.benchmark._tables import load
 from demix_core.classifiers.detect import _believe_laws
+from demix_core.explain import Explainer
+from demix_core.handout.page import report_html
+from demix_core.pipeline import diagnose
 from demix_core.planting import split_and_plant
 from demix_core.records import load_record, save_record
+from demix_core.settings import LoadSettings
 from demix_core.signals.base import REFERENCE_PARTS, Reference, Signals, learn
 from demix_core.signals.laws import NONE, SURE, LawReference, Laws, find_laws
 from demix_core.signals.one_of import OneOf, find_groups
 from demix_core.signals.told import find_bonds
+from demix_core.store import Run
 from demix_core.types import Column, ColumnKind, ErrorType, Schema, Task
+from tests import tiny
 
 CITIES = {"10": "Arles", "11": "Brest", "12": "Brest", "13": "Dijon", "14": "Evry", "15": "Foix"}
 
@@ -285,3 +292,45 @@ def test_a_cell_that_is_neither_mark_nor_blank_is_wrong() -> None:
     assert np.flatnonzero(laws.broken).tolist() == [first, first + 1]
     assert laws.blame[first].argmax() == 0 and laws.texts[laws.meant[first, 0]] == "1"
     assert laws.blame[first + 1].argmax() == 1 and laws.texts[laws.meant[first + 1, 1]] == "0"
+
+
+@pytest.fixture(scope="module")
+def town(tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, np.ndarray, Run]:
+    """(the clean table, rows whose city is another's, a run of the spoilt one)."""
+    folder = tmp_path_factory.mktemp("town")
+    clean = places(500).assign(age=np.random.default_rng(0).integers(18, 80, 500).astype(str))
+    clean["y"] = np.where(clean["age"].astype(int) > 45, "yes", "no")
+    clean.insert(0, "phone", clean["zip"].map(lambda z: f"0{z}"))
+    wrong = np.arange(0, 500, 31)
+    spoil(clean, "city", wrong).to_csv(folder / "town.csv", index=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(work, "project", tiny.flat_map)
+        settings = tiny.settings(tiny.classifier(folder / "dec.safetensors"))
+        run = diagnose(folder / "town.csv", folder / "run", replace(settings, load=LoadSettings(target="y")))
+    return clean, wrong, run
+
+
+def test_a_run_flags_explains_and_mends_what_breaks_a_law(town: tuple[pd.DataFrame, np.ndarray, Run]) -> None:
+    clean, wrong, run = town
+    diagnosis, patches = run.diagnosis(), run.patches()
+    wrong = np.intersect1d(wrong, diagnosis["row_id"])
+    flagged = diagnosis.loc[diagnosis[ErrorType.FEATURE.value], "row_id"]
+    assert set(wrong) <= set(flagged)
+    offered = patches[(patches["column"] == "city") & patches["row_id"].isin(wrong)].set_index("row_id")
+    assert set(offered.index) == set(wrong)
+    assert (offered["new"] == clean["city"].loc[offered.index]).all()
+    assert offered["reason"].str.contains("tells city in").all() and (offered["pattern"] != "").all()
+    explained = Explainer(run).row(int(wrong[0]))
+    assert "tells city in" in explained.why[ErrorType.FEATURE] and explained.suspects[0].column == "city"
+
+
+def test_broken_laws_are_told_in_summary_report_and_command_line(
+    town: tuple[pd.DataFrame, np.ndarray, Run], capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, wrong, run = town
+    told = run.summary()["laws"]
+    mine = [one for one in told if one["law"].startswith("zip tells city")]
+    assert len(mine) == 1 and mine[0]["rows"] == len(np.intersect1d(wrong, run.diagnosis()["row_id"]))
+    assert "zip tells city in" in report_html(run)
+    reports.diagnosis(run, [], json_wanted=False)
+    assert "Laws between columns that rows break" in capsys.readouterr().out

@@ -142,6 +142,11 @@ def has_predictions(name: str) -> bool:
     return "predictions" in Run(run_path(name)).manifest().inputs
 
 
+def laws(name: str) -> list[dict[str, Any]]:
+    """The laws between columns that rows of the run break, see demix_core.summary.laws_of."""
+    return list(Run(run_path(name)).summary().get("laws", []))
+
+
 def notes(name: str) -> list[str]:
     """What a person should know of a finished diagnosis."""
     return list(Run(run_path(name)).summary().get("notes", []))

@@ -39,7 +39,7 @@ RULERS = {"test": "Clean test rows", "validation": "Validation rows"}
 def body(facts: Facts, still: Html) -> Html:
     """All sections. still: the map where no script draws it."""
     before = (opening, what_it_is, found)
-    after = (suggestions, patterns, shortcuts, review, measured, how_made)
+    after = (suggestions, patterns, laws, shortcuts, review, measured, how_made)
     return join([*(one(facts) for one in before), the_map(facts, still), *(one(facts) for one in after)])
 
 
@@ -201,6 +201,20 @@ def _pattern(facts: Facts, name: str, mine: pd.DataFrame) -> list[object]:
     )
     taken = decided[DecisionKind.ACCEPT] + decided[DecisionKind.EDIT]
     return [name, f"{len(mine):,}", example, f"{int(mine['recommended'].sum()):,}", f"{taken:,}"]
+
+
+def laws(facts: Facts) -> Html | None:
+    """Laws between columns that some rows break."""
+    found = facts.summary.get("laws", [])
+    if not found:
+        return None
+    words = (
+        "What nearly all rows keep. A row that breaks a law has a wrong cell; which of its cells it is is told by the "
+        "other laws that it breaks and keeps, and by how odd each cell looks beside the rest of its row."
+    )
+    lines = [[one["law"], f"{one['rows']:,}"] for one in found[:MOST_PATTERNS]]
+    made = _wide(table(["law", "rows that break it"], lines, numbers=[1]))
+    return _section("Laws between columns", node("p", words), made, name="laws")
 
 
 def shortcuts(facts: Facts) -> Html | None:

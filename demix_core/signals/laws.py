@@ -30,6 +30,9 @@ MOST_WRONG = 3
 LEAST = 0.03
 """P(wrong) of any cell that may be it, at least, and P(right): of planted errors eight in a hundred were another's."""
 
+NEARLY = 99.8
+"""Percent of the rows that are called nearly all."""
+
 NONE = -1
 
 
@@ -37,7 +40,8 @@ NONE = -1
 class Laws:
     """What laws say of N rows. blame: float32 [N, F], P(this cell is wrong | the row breaks a law), 0 for rows that
     break none; broken: bool [N]; because: int16 [N, F], the law, index into said, NONE; meant: int32 [N, F], index into
-    texts of what the cell should hold, NONE; said: each law in words; texts: of meant.
+    texts of what the cell should hold, NONE; said: each law in words; rows: int64, how many break each; texts: of
+    meant.
     """
 
     blame: np.ndarray
@@ -45,6 +49,7 @@ class Laws:
     because: np.ndarray
     meant: np.ndarray
     said: np.ndarray
+    rows: np.ndarray
     texts: np.ndarray
 
     def words(self, row: int, place: int) -> str:
@@ -58,7 +63,7 @@ class Laws:
         shape, no = (rows, features), np.zeros(0, str)
         return cls(
             np.zeros(shape, np.float32), np.zeros(rows, bool), np.full(shape, NONE, np.int16),
-            np.full(shape, NONE, np.int32), no, no,
+            np.full(shape, NONE, np.int32), no, np.zeros(0, np.int64), no,
         )  # fmt: skip
 
 
@@ -105,11 +110,12 @@ class _Found:
     broken: np.ndarray
     because: np.ndarray
     meant: dict[tuple[int, int], str]
+    rows: np.ndarray
 
     @classmethod
     def empty(cls, rows: int, features: int, laws: int) -> _Found:
         shape = (rows, features)
-        return cls(np.zeros(shape), np.zeros(rows, bool), np.full(shape, NONE, np.int16), {})
+        return cls(np.zeros(shape), np.zeros(rows, bool), np.full(shape, NONE, np.int16), {}, np.zeros(laws, np.int64))
 
     def done(self, said: Sequence[str]) -> Laws:
         texts = sorted(set(self.meant.values()))
@@ -119,7 +125,13 @@ class _Found:
             meant[at] = index[text]
         blame = np.where(self.blame > 0, self.blame.clip(LEAST, 1 - LEAST), 0)
         return Laws(
-            blame.astype(np.float32), self.broken, self.because, meant, np.array(said, str), np.array(texts, str)
+            blame.astype(np.float32),
+            self.broken,
+            self.because,
+            meant,
+            np.array(said, str),
+            self.rows,
+            np.array(texts, str),
         )
 
 
@@ -128,6 +140,7 @@ def _judge_group(found: _Found, group: OneOf, texts: Sequence[np.ndarray], law: 
     rows = np.flatnonzero((readable & group.broken(marked)) | strange.any(1))
     if not len(rows):
         return
+    found.rows[law] = len(rows)
     clear = ~strange[rows].any(1, keepdims=True)
     wrong = np.where(clear, group.wrong(marked[rows]), strange[rows])
     found.broken[rows] = True
@@ -144,6 +157,7 @@ def _judge_bonds(found: _Found, bonds: Sequence[Bond], texts: Sequence[np.ndarra
     rows = np.flatnonzero(broken.any(1))
     if not len(rows):
         return
+    found.rows[: len(bonds)] = broken.sum(0)
     kept, broken, second = kept[rows], broken[rows], second[rows]
     found.broken[rows] = True
     features = len(texts)
@@ -191,10 +205,11 @@ def _blame(broken: np.ndarray, kept: np.ndarray, second: np.ndarray, ends: np.nd
 
 def _say_bond(bond: Bond, names: Sequence[str]) -> str:
     law = min(bond.laws, key=lambda one: one.broken)
-    share = 1 - law.broken
-    return f"{names[law.by]} tells {names[law.of]} in {share:.1%} of the rows"
+    kept = round(100 * (1 - law.broken), 1)
+    return f"{names[law.by]} tells {names[law.of]} in {'nearly all' if kept >= NEARLY else f'{kept:g} % of the'} rows"
 
 
 def _say_group(group: OneOf, names: Sequence[str]) -> str:
-    chosen = [names[j] for j in group.places]
-    return f"exactly one of the {len(chosen)} columns {chosen[0]} … {chosen[-1]} is marked in other rows"
+    first, last = names[group.places[0]], names[group.places[-1]]
+    how = "exactly" if group.exactly else "at most"
+    return f"{how} one of the {len(group.places)} columns {first} … {last} is marked in other rows"

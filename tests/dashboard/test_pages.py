@@ -197,6 +197,16 @@ def test_the_table_of_the_run_is_shown_and_can_be_diagnosed_anew(run: Path, open
     assert not app.button(key="to_diagnose").disabled
 
 
+def test_broken_laws_of_the_run_are_listed(run: Path, open_app: Open) -> None:
+    summary = json.loads((run / "summary.json").read_text(encoding="utf-8"))
+    law = {"law": "zip tells city in nearly all rows", "rows": 7}
+    (run / "summary.json").write_text(json.dumps(summary | {"laws": [law]}), encoding="utf-8")
+    app = open_app("data")
+    assert not app.exception
+    assert [t.label for t in app.tabs] == ["Columns", "First rows", "Broken laws"]
+    assert app.tabs[2].dataframe[0].value.to_dict("records") == [law]
+
+
 def test_a_bad_file_is_told_at_once(workspace: Path, open_app: Open) -> None:
     app = open_app("data")
     app.file_uploader[0].set_value(("broken.csv", b"PK\x03\x04 not a table", "text/csv")).run()
