@@ -1,4 +1,4 @@
-"""Which cells break a law that nearly all other rows keep: one column told by another, one of several marked?
+"""Which cells break a law that nearly all other rows keep: one told by another, one of several marked, an equation?
 
 What a law says is beyond what a network has to learn: a row that breaks one has a wrong cell. Which of its cells it is
 is told by the other laws that the row breaks and keeps, by which values are strange where the law is broken, and in the
@@ -13,10 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from demix_core.columns import to_text
+from demix_core.columns import to_numeric, to_text
+from demix_core.signals.equations import Equation, Numbers, find_equations
 from demix_core.signals.one_of import OneOf, find_groups
 from demix_core.signals.told import Bond, Told, find_bonds
-from demix_core.types import Schema
+from demix_core.types import ColumnKind, Schema
 
 SURE = 0.95
 """P(some cell is wrong) of a row that breaks a law."""
@@ -33,6 +34,8 @@ LEAST = 0.03
 NEARLY = 99.8
 """Percent of the rows that are called nearly all."""
 
+LEAST_BLAME = 0.01
+TINY = 1e-6
 NONE = -1
 
 
@@ -74,20 +77,29 @@ class LawReference:
     names: tuple[str, ...]
     bonds: tuple[Bond, ...]
     groups: tuple[OneOf, ...]
+    equations: tuple[Equation, ...] = ()
 
     def place(self, frame: pd.DataFrame) -> Laws:
         """What they say of any rows."""
         texts = [to_text(frame[name]) for name in self.names]
-        found = _Found.empty(len(frame), len(self.names), len(self.bonds) + len(self.groups))
+        few: tuple[Bond | Equation, ...] = (*self.bonds, *self.equations)
+        found = _Found.empty(len(frame), len(self.names), len(few) + len(self.groups))
         for k, group in enumerate(self.groups):
-            _judge_group(found, group, texts, len(self.bonds) + k)
-        if self.bonds:
-            _judge_bonds(found, self.bonds, texts)
-        said = [_say_bond(b, self.names) for b in self.bonds] + [_say_group(g, self.names) for g in self.groups]
-        return found.done(said)
+            _judge_group(found, group, texts, len(few) + k)
+        if few:
+            needed = {j for e in self.equations for j in e.places}
+            _judge_pairs(found, few, _Table(texts, {j: to_numeric(frame[self.names[j]]) for j in needed}))
+        return found.done(self._words())
+
+    def _words(self) -> list[str]:
+        """Each law, in the order of its number."""
+        return [
+            *(_say_bond(b, self.names) for b in self.bonds), *(_say_equation(e, self.names) for e in self.equations),
+            *(_say_group(g, self.names) for g in self.groups),
+        ]  # fmt: skip
 
 
-LAW_PARTS = (Bond, Told, OneOf)
+LAW_PARTS = (Bond, Told, OneOf, Equation)
 
 
 def find_laws(frame: pd.DataFrame, schema: Schema, seed: int) -> tuple[Laws, LawReference]:
@@ -98,7 +110,12 @@ def find_laws(frame: pd.DataFrame, schema: Schema, seed: int) -> tuple[Laws, Law
     grouped = {int(j) for g in groups for j in g.places}
     alone = [np.full(len(frame), "", object) if j in grouped else t for j, t in enumerate(texts)]
     bonds = tuple(find_bonds(alone, np.random.default_rng(seed)))
-    reference = LawReference(names, bonds, groups)
+    numbers = [
+        Numbers.of(to_numeric(frame[c.name]), text) if c.kind is ColumnKind.NUMERIC and j not in grouped else None
+        for j, (c, text) in enumerate(zip(schema.features, texts, strict=True))
+    ]
+    equations = tuple(find_equations(numbers, np.random.default_rng(seed)))
+    reference = LawReference(names, bonds, groups, equations)
     return reference.place(frame), reference
 
 
@@ -144,69 +161,111 @@ def _judge_group(found: _Found, group: OneOf, texts: Sequence[np.ndarray], law: 
     clear = ~strange[rows].any(1, keepdims=True)
     wrong = np.where(clear, group.wrong(marked[rows]), strange[rows])
     found.broken[rows] = True
-    for i, j in np.argwhere(wrong > 0.01):
+    for i, j in np.argwhere(wrong > LEAST_BLAME):
         row, place = int(rows[i]), int(group.places[j])
         found.blame[row, place], found.because[row, place] = wrong[i, j], law
         blank = marked[row, j] or (strange[row, j] and marked[row].any())
         found.meant[row, place] = str(group.blanks[j] if blank else group.marks[j])
 
 
-def _judge_bonds(found: _Found, bonds: Sequence[Bond], texts: Sequence[np.ndarray]) -> None:
-    judged = [b.judge(texts[b.first], texts[b.second]) for b in bonds]
-    kept, broken, second = (np.stack(of, 1) for of in zip(*judged, strict=True))
+def _judge_pairs(found: _Found, laws: Sequence[Bond | Equation], table: _Table) -> None:
+    """Laws that bind few columns: who is to blame is told by all of them together."""
+    judged = [_judge(law, table) for law in laws]
+    broken = np.stack([one.broken for one in judged], 1)
     rows = np.flatnonzero(broken.any(1))
     if not len(rows):
         return
-    found.rows[: len(bonds)] = broken.sum(0)
-    kept, broken, second = kept[rows], broken[rows], second[rows]
     found.broken[rows] = True
-    features = len(texts)
-    ends = np.zeros((2, len(bonds), features))
-    for b, bond in enumerate(bonds):
-        ends[0, b, bond.first] = ends[1, b, bond.second] = 1
-    left = broken.copy()
+    found.rows[: len(laws)] = broken.sum(0)
+    left, features = broken[rows].copy(), len(table.texts)
     for _ in range(MOST_WRONG):
-        blame = _blame(left, kept, second, ends)
+        blame = _blame(judged, left, rows, features)
         some = left.any(1)
         before = found.blame[rows[some]]
         found.blame[rows[some]] = before + (1 - before) * blame[some]
         worst = blame.argmax(1)
-        left &= ~((ends[0] + ends[1])[:, worst].T > 0)
-    for b, bond in enumerate(bonds):
-        for place, other in ((bond.first, bond.second), (bond.second, bond.first)):
-            here = rows[broken[:, b]]
-            _mean(found, bond, place, other, here, texts, b)
+        for k, one in enumerate(judged):
+            left[:, k] &= ~np.isin(worst, one.places)
+    for k, (law, one) in enumerate(zip(laws, judged, strict=True)):
+        for place in one.places:
+            _mean(found, law, k, place, np.flatnonzero(one.broken), table)
 
 
-def _mean(
-    found: _Found, bond: Bond, place: int, other: int, rows: np.ndarray, texts: Sequence[np.ndarray], law: int
-) -> None:
-    """What the cells of feature `place` should hold by one bond; the other cell must be the likelier right one."""
-    rows = rows[found.blame[rows, place] > 0.01]
-    found.because[rows, place] = np.where(found.because[rows, place] == NONE, law, found.because[rows, place])
-    for row, text in zip(rows, bond.meant(place, texts[other][rows]), strict=True):
-        if text and (found.blame[row, other] <= found.blame[row, place]) and (row, place) not in found.meant:
-            found.meant[int(row), place] = str(text)
-            found.because[row, place] = law
+@dataclass(frozen=True)
+class _Table:
+    """texts: object [n] of every feature; numbers: float64 [n] of those that equations need."""
+
+    texts: Sequence[np.ndarray]
+    numbers: dict[int, np.ndarray]
 
 
-def _blame(broken: np.ndarray, kept: np.ndarray, second: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """float64 [n, F]: P(this is the wrong cell) if one cell is. broken, kept: bool [n, B]; second: float [n, B]."""
-    touches = ends[0] + ends[1]
-    count = broken @ touches
-    score = UNEXPLAINED * (broken.sum(1, keepdims=True) - count) + KEPT * (kept @ touches)
-    score += (broken * np.log(second + 1e-6)) @ ends[1] + (broken * np.log(1 - second + 1e-6)) @ ends[0]
-    score = np.where(count > 0, score, -np.inf)
+@dataclass(frozen=True)
+class _Judged:
+    """Of one law: kept, broken: bool [n]; places: the features it binds; likely: of each, log-likelihood [n] that its
+    cell is the wrong one where the law is broken.
+    """
+
+    kept: np.ndarray
+    broken: np.ndarray
+    places: tuple[int, ...]
+    likely: tuple[np.ndarray, ...]
+
+
+def _judge(law: Bond | Equation, table: _Table) -> _Judged:
+    if isinstance(law, Equation):
+        kept, broken = law.judge([table.numbers[j] for j in law.places])
+        alike = np.full(len(kept), -np.log(len(law.places)))
+        return _Judged(kept, broken, law.places, (alike,) * len(law.places))
+    kept, broken, second = law.judge(table.texts[law.first], table.texts[law.second])
+    likely = np.log(1 - second + TINY), np.log(second + TINY)
+    return _Judged(kept, broken, (law.first, law.second), likely)
+
+
+def _blame(judged: Sequence[_Judged], left: np.ndarray, rows: np.ndarray, features: int) -> np.ndarray:
+    """float64 [n, F]: P(this is the wrong cell) if one cell is. left: bool [n, laws], broken ones not yet explained."""
+    score, touched = np.zeros((len(rows), features)), np.zeros((len(rows), features), bool)
+    for k, one in enumerate(judged):
+        others = np.setdiff1d(np.arange(features), one.places)
+        score[:, others] += UNEXPLAINED * left[:, k, None]
+        for place, likely in zip(one.places, one.likely, strict=True):
+            score[:, place] += KEPT * one.kept[rows] + likely[rows] * left[:, k]
+            touched[:, place] |= left[:, k]
+    score = np.where(touched, score, -np.inf)
     score -= np.maximum(score.max(1, keepdims=True), -1e30)
     weight = np.exp(score)
     total = weight.sum(1, keepdims=True)
     return np.asarray(np.divide(weight, total, out=np.zeros_like(weight), where=total > 0))
 
 
+def _mean(found: _Found, law: Bond | Equation, k: int, place: int, rows: np.ndarray, table: _Table) -> None:
+    """What the cells of feature `place` should hold by one law; the other cells must be likelier right."""
+    rows = rows[found.blame[rows, place] > LEAST_BLAME]
+    found.because[rows, place] = np.where(found.because[rows, place] == NONE, k, found.because[rows, place])
+    if isinstance(law, Equation):
+        others = [j for j in law.places if j != place]
+        meant = law.meant(place, [table.numbers[j][rows] for j in law.places])
+    else:
+        others = [law.second if place == law.first else law.first]
+        meant = law.meant(place, table.texts[others[0]][rows]).tolist()
+    first = found.blame[rows, place] >= found.blame[rows][:, others].max(1)
+    for row, text, mine in zip(rows.tolist(), meant, first, strict=True):
+        if text and mine and (row, place) not in found.meant:
+            found.meant[row, place] = str(text)
+            found.because[row, place] = k
+
+
 def _say_bond(bond: Bond, names: Sequence[str]) -> str:
     law = min(bond.laws, key=lambda one: one.broken)
-    kept = round(100 * (1 - law.broken), 1)
-    return f"{names[law.by]} tells {names[law.of]} in {'nearly all' if kept >= NEARLY else f'{kept:g} % of the'} rows"
+    return f"{names[law.by]} tells {names[law.of]} {_in_most(1 - law.broken)}"
+
+
+def _say_equation(equation: Equation, names: Sequence[str]) -> str:
+    return f"{equation.words(names)} {_in_most(equation.holds)}"
+
+
+def _in_most(share: float) -> str:
+    kept = round(100 * share, 1)
+    return f"in {'nearly all' if kept >= NEARLY else f'{kept:g} % of the'} rows"
 
 
 def _say_group(group: OneOf, names: Sequence[str]) -> str:
