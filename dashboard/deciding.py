@@ -117,8 +117,10 @@ def settle(state: State, book: Book, panels: Sequence[str]) -> None:
     state.panel = state.panel if state.panel in panels else State.panel
     if state.patch is not None and state.patch in book.patch_at:
         look_at_position(state, book, book.patch_at[state.patch])
+    elif state.row is not None and state.row in book.row_at:
+        look_at_row(state, state.row)
     else:
-        state.look_at(state.row if state.row in book.row_at else None, None)
+        state.look_at(None, None)
     if state.selection is None and state.selection_key:
         _select_again(state, book)
     state.settled = True

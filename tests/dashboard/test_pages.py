@@ -428,6 +428,13 @@ def test_a_link_opens_the_screen_of_another_tab(run: Path, open_app: Open) -> No
     assert (there.colour, there.panel, there.selection.tolist()) == ("Column: age", "Why", book.row_ids[::2].tolist())
 
 
+def test_a_link_to_a_row_alone_shows_its_suggestion(run: Path) -> None:
+    patches = services.book("fake").patches
+    row = int(patches["row_id"].iloc[len(patches) // 2])
+    there = arriving(run="fake", row=str(row)).session_state["demix"]
+    assert there.row == row and there.patch in set(patches.loc[patches["row_id"] == row, "patch_id"])
+
+
 def test_a_link_to_what_is_not_there_opens_the_rest(run: Path) -> None:
     app = arriving(
         run="fake", row="99999", patch="99999", page="7", colour="Column: gone", panel="Gone", map="gone",
