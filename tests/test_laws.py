@@ -21,6 +21,7 @@ from demix_core.pipeline import diagnose
 from demix_core.planting import split_and_plant
 from demix_core.records import load_record, save_record
 from demix_core.settings import LoadSettings
+from demix_core.signals import laws as module
 from demix_core.signals.base import REFERENCE_PARTS, Reference, Signals, learn
 from demix_core.signals.laws import NONE, SURE, LawReference, Laws, find_laws
 from demix_core.signals.one_of import OneOf, find_groups
@@ -234,6 +235,11 @@ def test_laws_are_kept_and_say_the_same_of_rows_to_come(tmp_path: Path) -> None:
     for i, row in enumerate(some):
         texts = [["" if k == NONE else str(of.texts[k]) for k in of.meant[r]] for of, r in ((placed, i), (laws, row))]
         assert texts[0] == texts[1]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "BLOCK", 90)
+        in_blocks = again.place(frame)
+    for name, value in vars(laws).items():
+        assert np.array_equal(getattr(in_blocks, name), value), name
     unseen = frame.iloc[[0]].assign(zip="99", city="Nowhere")
     assert not again.place(unseen).broken.any()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import pandas as pd
@@ -30,6 +31,10 @@ MOST_WRONG = 3
 
 LEAST = 0.03
 """P(wrong) of any cell that may be it, at least, and P(right): of planted errors eight in a hundred were another's."""
+
+BLOCK = 50_000
+MOST_BONDS = 200
+"""Of a table whose columns nearly all tell each other; the first found are kept."""
 
 NEARLY = 99.8
 """Percent of the rows that are called nearly all."""
@@ -80,16 +85,21 @@ class LawReference:
     equations: tuple[Equation, ...] = ()
 
     def place(self, frame: pd.DataFrame) -> Laws:
-        """What they say of any rows."""
-        texts = [to_text(frame[name]) for name in self.names]
+        """What they say of any rows. Memory: O(BLOCK · laws), beside what is returned."""
+        numbers = {j: to_numeric(frame[self.names[j]]) for e in self.equations for j in e.places}
+        table = _Table([to_text(frame[name]) for name in self.names], numbers)
+        starts = range(0, max(len(frame), 1), BLOCK)
+        blocks = [self._judge(table.block(start), min(BLOCK, len(frame) - start)) for start in starts]
+        return _Found.joined(blocks).done(self._words())
+
+    def _judge(self, table: _Table, rows: int) -> _Found:
         few: tuple[Bond | Equation, ...] = (*self.bonds, *self.equations)
-        found = _Found.empty(len(frame), len(self.names), len(few) + len(self.groups))
+        found = _Found.empty(rows, len(self.names), len(few) + len(self.groups))
         for k, group in enumerate(self.groups):
-            _judge_group(found, group, texts, len(few) + k)
+            _judge_group(found, group, table.texts, len(few) + k)
         if few:
-            needed = {j for e in self.equations for j in e.places}
-            _judge_pairs(found, few, _Table(texts, {j: to_numeric(frame[self.names[j]]) for j in needed}))
-        return found.done(self._words())
+            _judge_pairs(found, few, table)
+        return found
 
     def _words(self) -> list[str]:
         """Each law, in the order of its number."""
@@ -109,12 +119,12 @@ def find_laws(frame: pd.DataFrame, schema: Schema, seed: int) -> tuple[Laws, Law
     groups = tuple(find_groups(names, texts))
     grouped = {int(j) for g in groups for j in g.places}
     alone = [np.full(len(frame), "", object) if j in grouped else t for j, t in enumerate(texts)]
-    bonds = tuple(find_bonds(alone, np.random.default_rng(seed)))
+    bonds = tuple(islice(find_bonds(alone, np.random.default_rng(seed)), MOST_BONDS))
     numbers = [
         Numbers.of(to_numeric(frame[c.name]), text) if c.kind is ColumnKind.NUMERIC and j not in grouped else None
         for j, (c, text) in enumerate(zip(schema.features, texts, strict=True))
     ]
-    equations = tuple(find_equations(numbers, np.random.default_rng(seed)))
+    equations = tuple(islice(find_equations(numbers, np.random.default_rng(seed)), MOST_BONDS))
     reference = LawReference(names, bonds, groups, equations)
     return reference.place(frame), reference
 
@@ -132,7 +142,18 @@ class _Found:
     @classmethod
     def empty(cls, rows: int, features: int, laws: int) -> _Found:
         shape = (rows, features)
-        return cls(np.zeros(shape), np.zeros(rows, bool), np.full(shape, NONE, np.int16), {}, np.zeros(laws, np.int64))
+        none = np.full(shape, NONE, np.int16)
+        return cls(np.zeros(shape, np.float32), np.zeros(rows, bool), none, {}, np.zeros(laws, np.int64))
+
+    @classmethod
+    def joined(cls, blocks: Sequence[_Found]) -> _Found:
+        """Of all rows, block after block."""
+        starts = np.cumsum([0, *(len(b.broken) for b in blocks)]).tolist()
+        meant = {(start + i, j): t for start, b in zip(starts, blocks, strict=False) for (i, j), t in b.meant.items()}
+        blame, broken, because = (
+            np.concatenate([getattr(b, n) for b in blocks]) for n in ("blame", "broken", "because")
+        )
+        return cls(blame, broken, because, meant, np.sum([b.rows for b in blocks], 0))
 
     def done(self, said: Sequence[str]) -> Laws:
         texts = sorted(set(self.meant.values()))
@@ -141,15 +162,7 @@ class _Found:
         for at, text in self.meant.items():
             meant[at] = index[text]
         blame = np.where(self.blame > 0, self.blame.clip(LEAST, 1 - LEAST), 0)
-        return Laws(
-            blame.astype(np.float32),
-            self.broken,
-            self.because,
-            meant,
-            np.array(said, str),
-            self.rows,
-            np.array(texts, str),
-        )
+        return Laws(blame, self.broken, self.because, meant, np.array(said, str), self.rows, np.array(texts, str))
 
 
 def _judge_group(found: _Found, group: OneOf, texts: Sequence[np.ndarray], law: int) -> None:
@@ -197,6 +210,11 @@ class _Table:
 
     texts: Sequence[np.ndarray]
     numbers: dict[int, np.ndarray]
+
+    def block(self, start: int) -> _Table:
+        """BLOCK rows of it."""
+        some = slice(start, start + BLOCK)
+        return _Table([t[some] for t in self.texts], {j: v[some] for j, v in self.numbers.items()})
 
 
 @dataclass(frozen=True)
