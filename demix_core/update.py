@@ -71,8 +71,13 @@ ROW_ID = "row_id"
 SHARED = ("encoder.json", "model.safetensors", "fit.json", "validation.parquet", "factors.safetensors", "typical.npy")
 """Files of the run that are as true of the rows to come."""
 
-NEAREST = 5
-"""Rows of the run, nearest in the classifier's embedding, between which a row to come is put on the map."""
+NEAREST, CANDIDATES = 5, 16
+"""Rows of the run, nearest in the classifier's embedding, between which a row to come is put on the map; and those that
+are looked at closely.
+"""
+
+BLOCK = 256
+"""Rows to come whose distances to all others are held at once."""
 
 
 def update(run: Run, rows: Path, out: Path, progress: Progress = no_progress) -> Run:
@@ -258,8 +263,9 @@ class Update:
         write_table(out / "patches.parquet", patches)
         write_json(out / "suggest.json", {"declined": declined(made)})
         diagnosis = diagnosis_table(self.rows.ids, evidence, called, found)
+        near, weight = nearest_by_embedding(self.run.array("embedding.npy"), found.embedding)
         for method in self.run.projections():
-            places = self._places(method, found.embedding)
+            places = self._places(method, near, weight)
             write_table(out / f"map_{method}.parquet", pd.DataFrame({ROW_ID: self.rows.ids, **places}))
         write_table(out / "diagnosis.parquet", diagnosis.assign(**places))
 
@@ -288,17 +294,13 @@ class Update:
         thresholds = self.run.json("detection/detection.json")["thresholds"]
         write_json(folder / "detection.json", {"thresholds": thresholds, "trust": {}})
 
-    def _places(self, method: str, embedding: np.ndarray) -> dict[str, np.ndarray]:
+    def _places(self, method: str, near: np.ndarray, weight: np.ndarray) -> dict[str, np.ndarray]:
         """x, y float32 [m]: between the nearest rows of the run, by how near they are."""
-        drawn, known = self.run.projection(method), self.run.array("embedding.npy")
+        drawn = self.run.projection(method)
         assert drawn is not None
-        xy, out = drawn[["x", "y"]].to_numpy(), np.zeros((len(embedding), 2), np.float32)
-        for i, row in enumerate(embedding):
-            distance = np.square(known - row).sum(1)
-            near = np.argpartition(distance, min(NEAREST, len(distance) - 1))[:NEAREST]
-            weight = 1 / (distance[near] + 1e-9)
-            out[i] = (weight[:, None] * xy[near]).sum(0) / weight.sum()
-        return {"x": out[:, 0], "y": out[:, 1]}
+        return {
+            name: (weight * drawn[name].to_numpy()[near]).sum(1).astype(np.float32) for name in ("x", "y")
+        }  # fmt: skip
 
     def manifest(self, out: Run) -> Manifest:
         """Settings of the run, the file as the training rows."""
@@ -310,3 +312,22 @@ class Update:
             }
         }  # fmt: skip
         return Manifest(now(), self.settings.to_dict(), inputs, {}, Parent(str(self.run.path.resolve()), UPDATE))
+
+
+def nearest_by_embedding(known: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(int64 [m, k], float64 [m, k]): the k = NEAREST rows of known [N, E] nearest to each of rows [m, E], and their
+    weights, the nearer the larger, of sum 1.
+
+    Looked for among CANDIDATES by one product of matrices a block, which is too rough to tell near ones apart.
+    Cost: m · N · E.
+    """
+    half, near = np.square(known).sum(1) / 2, []
+    some = min(CANDIDATES, len(known) - 1)
+    for start in range(0, len(rows), BLOCK):
+        rough = half - rows[start : start + BLOCK] @ known.T
+        near.append(np.argpartition(rough, some, 1)[:, :CANDIDATES])
+    found = np.concatenate(near) if near else np.zeros((0, min(CANDIDATES, len(known))), np.int64)
+    distance = np.square(known[found].astype(np.float64) - rows[:, None]).sum(2)
+    first = np.argsort(distance, 1, kind="stable")[:, :NEAREST]
+    weight = 1 / (np.take_along_axis(distance, first, 1) + 1e-9)
+    return np.take_along_axis(found, first, 1), weight / weight.sum(1, keepdims=True)

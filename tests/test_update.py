@@ -19,6 +19,7 @@ from hypothesis.extra import numpy as hnp
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.tree import DecisionTreeClassifier
 
+from demix_core import update as update_module
 from demix_core import work
 from demix_core.check import evaluate
 from demix_core.cli import main
@@ -35,7 +36,7 @@ from demix_core.signals.placing import NEW, average_rank, ordinal_rank, placed_l
 from demix_core.signals.trees import trees_of
 from demix_core.store import JobState, Run
 from demix_core.types import Column, ColumnKind, ErrorType, Schema, Task
-from demix_core.update import update
+from demix_core.update import nearest_by_embedding, update
 from tests import tiny
 
 P = [kind.probability_column for kind in ErrorType]
@@ -326,3 +327,17 @@ def test_records_come_back_whole_and_only_as_what_was_asked_for(tmp_path: Path) 
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(RunError, match="damaged"):
         load_record(path, Outer, (Inner,))
+
+
+@pytest.mark.parametrize(("known", "rows"), [(400, 70), (7, 3), (1, 2), (300, 0)])
+def test_nearest_rows_are_those_of_a_loop(known: int, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(update_module, "BLOCK", 32)
+    rng = np.random.default_rng(0)
+    there, new = rng.normal(3, 1, (known, 8)).astype(np.float32), rng.normal(3, 1, (rows, 8)).astype(np.float32)
+    new[: rows // 2] = there[rng.integers(0, known, rows // 2)]  # some are rows of the table
+    near, weight = nearest_by_embedding(there, new)
+    assert near.shape == weight.shape == (rows, min(update_module.NEAREST, known))
+    for i, row in enumerate(new.astype(np.float64)):
+        distance = np.square(there - row).sum(1)
+        assert np.allclose(np.sort(distance[near[i]]), np.sort(distance)[: near.shape[1]])
+        assert np.allclose(weight[i], (1 / (distance[near[i]] + 1e-9)) / (1 / (distance[near[i]] + 1e-9)).sum())
