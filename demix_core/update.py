@@ -321,13 +321,14 @@ def nearest_by_embedding(known: np.ndarray, rows: np.ndarray) -> tuple[np.ndarra
     Looked for among CANDIDATES by one product of matrices a block, which is too rough to tell near ones apart.
     Cost: m · N · E.
     """
-    half, near = np.square(known).sum(1) / 2, []
-    some = min(CANDIDATES, len(known) - 1)
+    half, some = np.square(known).sum(1) / 2, min(CANDIDATES, len(known) - 1)
+    near, weights = [np.zeros((0, min(NEAREST, len(known))), np.int64)], [np.zeros((0, min(NEAREST, len(known))))]
     for start in range(0, len(rows), BLOCK):
-        rough = half - rows[start : start + BLOCK] @ known.T
-        near.append(np.argpartition(rough, some, 1)[:, :CANDIDATES])
-    found = np.concatenate(near) if near else np.zeros((0, min(CANDIDATES, len(known))), np.int64)
-    distance = np.square(known[found].astype(np.float64) - rows[:, None]).sum(2)
-    first = np.argsort(distance, 1, kind="stable")[:, :NEAREST]
-    weight = 1 / (np.take_along_axis(distance, first, 1) + 1e-9)
-    return np.take_along_axis(found, first, 1), weight / weight.sum(1, keepdims=True)
+        mine = rows[start : start + BLOCK]
+        found = np.argpartition(half - mine @ known.T, some, 1)[:, :CANDIDATES]
+        distance = np.square(known[found].astype(np.float64) - mine[:, None]).sum(2)
+        first = np.argsort(distance, 1, kind="stable")[:, :NEAREST]
+        weight = 1 / (np.take_along_axis(distance, first, 1) + 1e-9)
+        near.append(np.take_along_axis(found, first, 1))
+        weights.append(weight / weight.sum(1, keepdims=True))
+    return np.concatenate(near), np.concatenate(weights)
