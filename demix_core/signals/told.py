@@ -122,16 +122,12 @@ class Bond:
 
     def meant(self, place: int, other: np.ndarray) -> np.ndarray:
         """object [n]: what feature `place` should hold beside these texts of the other one, '' for unknown."""
-        found = np.full(len(other), "", object)
         for law in self.laws:
             if law.of == place:
                 return look_up(law.values, law.tells, other)
-            order = np.argsort(law.tells, kind="stable")  # the other way round, where only one value tells it
-            tells, counts = np.unique(law.tells[order], return_counts=True)
-            single = tells[counts == 1]
-            back = np.array([law.values[law.tells == t][0] for t in single], object)
-            found = look_up(single, back, other)
-        return found
+        law = self.laws[0]  # the other way round, where only one value tells it
+        tells, at, counts = np.unique(law.tells, return_index=True, return_counts=True)
+        return look_up(tells[counts == 1], law.values[at[counts == 1]], other)
 
 
 def look_up(keys: np.ndarray, values: np.ndarray, texts: np.ndarray) -> np.ndarray:
