@@ -23,9 +23,9 @@ from demix_core.records import load_record, save_record
 from demix_core.settings import LoadSettings
 from demix_core.signals import laws as module
 from demix_core.signals.base import REFERENCE_PARTS, Reference, Signals, learn
+from demix_core.signals.dependencies import find_bonds
 from demix_core.signals.laws import NONE, SURE, LawReference, Laws, find_laws
-from demix_core.signals.one_of import OneOf, find_groups
-from demix_core.signals.told import find_bonds
+from demix_core.signals.one_hot import OneHot, find_groups
 from demix_core.store import Run
 from demix_core.types import Column, ColumnKind, ErrorType, Schema, Task
 from tests import tiny
@@ -198,7 +198,7 @@ def test_posterior_is_that_of_the_model() -> None:
     """Brute force over the true category: P(c) · Π P(mark | c), flips independent."""
     rng = np.random.default_rng(0)
     share, flips = rng.dirichlet(np.ones(4)), rng.uniform(0.01, 0.4, 4)
-    group = OneOf(True, np.arange(4), np.array(["1"] * 4), np.array(["0"] * 4), share, flips)
+    group = OneHot(True, np.arange(4), np.array(["1"] * 4), np.array(["0"] * 4), share, flips)
     for row in product([False, True], repeat=4):
         marked = np.array(row)
         weight = np.array(

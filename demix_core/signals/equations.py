@@ -28,6 +28,10 @@ MOST_COLUMNS = 60
 FINE = 0.02
 """What rounding leaves open, at most, as a share of the middle half of the numbers that follow."""
 
+FLOAT = 1e-9
+USUAL = 0.02
+"""The share of the rows above which the most frequent x of a line says nothing."""
+
 DIGITS = 7
 """Of a slope, before it is taken as it is."""
 
@@ -84,7 +88,7 @@ class Equation:
         by_x = np.abs(z) if self.kind == PRODUCT else np.full_like(x, abs(self.slope))
         by_z = np.abs(x) if self.kind == PRODUCT else np.ones_like(x)
         steps = (*self.steps, 0.0)
-        return y - wanted, steps[0] + by_x * steps[1] + by_z * steps[2] + 1e-9 * (np.abs(y) + np.abs(wanted) + 1)
+        return y - wanted, _rounding(y, wanted, steps[0] + by_x * steps[1] + by_z * steps[2])
 
     def _follows(self, x: np.ndarray, z: np.ndarray) -> np.ndarray:
         if self.kind == LINE:
@@ -113,6 +117,11 @@ class Equation:
             shift = f" {'+' if self.shift > 0 else '−'} {abs(self.shift):.4g}" if self.shift else ""
             return f"{y} = {xs[0]}{shift}" if self.slope == 1 else f"{y} = {self.slope:.4g} × {xs[0]}{shift}"
         return f"{y} = {(' + ' if self.kind == SUM else ' × ').join(xs)}"
+
+
+def _rounding(y: np.ndarray, wanted: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """How far y may be from what is wanted: what rounding takes, and what floating point does."""
+    return np.asarray(steps + FLOAT * (np.abs(y) + np.abs(wanted) + 1))
 
 
 def find_equations(columns: Sequence[Numbers | None], rng: np.random.Generator) -> Iterator[Equation]:
@@ -165,11 +174,8 @@ def _says_something(kind: str, xs: Sequence[np.ndarray]) -> np.ndarray:
     """bool [n]: rows in which nothing is 0 of a sum, 0 or 1 of a product, or the most frequent x of a line."""
     if kind == LINE:
         values, counts = np.unique(xs[0][np.isfinite(xs[0])], return_counts=True)
-        return (
-            np.asarray(xs[0] != values[counts.argmax()])
-            if counts.max(initial=0) > 0.02 * len(xs[0])
-            else (np.ones(len(xs[0]), bool))
-        )
+        usual = counts.max(initial=0) > USUAL * len(xs[0])
+        return np.asarray(xs[0] != values[counts.argmax()]) if usual else np.ones(len(xs[0]), bool)
     trivial = (0.0,) if kind == SUM else (0.0, 1.0)
     return np.logical_and.reduce([~np.isin(x, trivial) for x in xs])
 
@@ -224,7 +230,7 @@ def _together(kind: str, usable: Sequence[tuple[int, Numbers]], some: np.ndarray
         x, z, ys = x[says, None], z[says, None], values[says]
         wanted = x + z if kind == SUM else x * z
         by_x, by_z = (np.ones_like(x), np.ones_like(x)) if kind == SUM else (np.abs(z), np.abs(x))
-        most = steps + by_x * steps[i] + by_z * steps[j] + 1e-9 * (np.abs(ys) + np.abs(wanted) + 1)
+        most = _rounding(ys, wanted, steps + by_x * steps[i] + by_z * steps[j])
         holds = (np.abs(ys - wanted) <= most).sum(0) / np.maximum(np.isfinite(ys).sum(0), LOOK / 8)
         for k in np.flatnonzero(holds >= HOLDS_FIRST):
             if k not in (i, j):

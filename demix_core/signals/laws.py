@@ -1,5 +1,6 @@
-"""Which cells break a law that nearly all other rows keep: one told by another, one of several marked, an equation?
+"""Which cells break a law that nearly all other rows keep: a functional dependency, a one-hot group, an equation?
 
+The field calls them integrity constraints; they are found in the table itself, nobody has to state them.
 What a law says is beyond what a network has to learn: a row that breaks one has a wrong cell. Which of its cells it is
 is told by the other laws that the row breaks and keeps, by which values are strange where the law is broken, and in the
 end by what the classifier thinks of each cell.
@@ -15,9 +16,9 @@ import numpy as np
 import pandas as pd
 
 from demix_core.columns import to_numeric, to_text
+from demix_core.signals.dependencies import Bond, Dependency, find_bonds
 from demix_core.signals.equations import Equation, Numbers, find_equations
-from demix_core.signals.one_of import OneOf, find_groups
-from demix_core.signals.told import Bond, Told, find_bonds
+from demix_core.signals.one_hot import OneHot, find_groups
 from demix_core.types import ColumnKind, Schema
 
 SURE = 0.95
@@ -81,7 +82,7 @@ class LawReference:
 
     names: tuple[str, ...]
     bonds: tuple[Bond, ...]
-    groups: tuple[OneOf, ...]
+    groups: tuple[OneHot, ...]
     equations: tuple[Equation, ...] = ()
 
     def place(self, frame: pd.DataFrame) -> Laws:
@@ -109,7 +110,7 @@ class LawReference:
         ]  # fmt: skip
 
 
-LAW_PARTS = (Bond, Told, OneOf, Equation)
+LAW_PARTS = (Bond, Dependency, OneHot, Equation)
 
 
 def find_laws(frame: pd.DataFrame, schema: Schema, seed: int) -> tuple[Laws, LawReference]:
@@ -165,7 +166,7 @@ class _Found:
         return Laws(blame, self.broken, self.because, meant, np.array(said, str), self.rows, np.array(texts, str))
 
 
-def _judge_group(found: _Found, group: OneOf, texts: Sequence[np.ndarray], law: int) -> None:
+def _judge_group(found: _Found, group: OneHot, texts: Sequence[np.ndarray], law: int) -> None:
     marked, strange, readable = group.read(texts)
     rows = np.flatnonzero((readable & group.broken(marked)) | strange.any(1))
     if not len(rows):
@@ -286,7 +287,7 @@ def _in_most(share: float) -> str:
     return f"in {'nearly all' if kept >= NEARLY else f'{kept:g} % of the'} rows"
 
 
-def _say_group(group: OneOf, names: Sequence[str]) -> str:
+def _say_group(group: OneHot, names: Sequence[str]) -> str:
     first, last = names[group.places[0]], names[group.places[-1]]
     how = "exactly" if group.exactly else "at most"
     return f"{how} one of the {len(group.places)} columns {first} … {last} is marked in other rows"

@@ -1,4 +1,4 @@
-"""Pairs of columns in which a value of one tells that of the other ('zip' and 'city'), and the rows that break this.
+"""Functional dependencies: a value of one column tells that of another ('zip' and 'city'), and what breaks this.
 
 A dependency may be broken in a third of the rows, where one process spoilt a column: it is then broken everywhere
 alike. A tendency ('June' and 'summer') is broken in some places only: values at which it is do not tell, and if they
@@ -61,14 +61,14 @@ SMOOTHING = 0.5
 
 
 @dataclass(frozen=True)
-class Column:
+class Codes:
     """One column's cells as codes. codes: int64 [N], −1 missing; values: the texts of the codes, sorted."""
 
     codes: np.ndarray
     values: np.ndarray
 
     @classmethod
-    def of(cls, texts: np.ndarray) -> Column:
+    def of(cls, texts: np.ndarray) -> Codes:
         """texts: object [N] of str."""
         codes, values = pd.factorize(pd.Series(texts, dtype=object).where(texts != ""), sort=True)
         return cls(codes.astype(np.int64), np.asarray(values, object))
@@ -79,7 +79,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Told:
+class Dependency:
     """A value of feature `by` tells that of feature `of`. values: sorted texts of the one that do; tells: the texts of
     the other; broken: the share of the rows that hold them and break the law.
     """
@@ -101,7 +101,7 @@ class Bond:
 
     first: int
     second: int
-    laws: tuple[Told, ...]
+    laws: tuple[Dependency, ...]
     blame: float
     firsts: np.ndarray
     of_firsts: np.ndarray
@@ -150,7 +150,7 @@ def find_bonds(texts: Sequence[np.ndarray], rng: np.random.Generator) -> Iterato
 
     Cost: F² counts of LOOK rows, and one of all N rows for each pair that passes.
     """
-    columns = [Column.of(t) for t in texts]
+    columns = [Codes.of(t) for t in texts]
     usable = sorted((j for j, c in enumerate(columns) if c.usable()), key=lambda j: -len(columns[j].values))
     usable = sorted(usable[:MOST_COLUMNS])
     n = len(texts[0]) if texts else 0
@@ -166,7 +166,7 @@ def find_bonds(texts: Sequence[np.ndarray], rng: np.random.Generator) -> Iterato
                 yield bond
 
 
-def _law(columns: Sequence[Column], by: int, of: int, rows: np.ndarray | None = None) -> Told | None:
+def _law(columns: Sequence[Codes], by: int, of: int, rows: np.ndarray | None = None) -> Dependency | None:
     """What `by` tells of `of`, if it is a law; rows: the ones looked at, None for all."""
     x, y = (columns[j].codes if rows is None else columns[j].codes[rows] for j in (by, of))
     known = (x >= 0) & (y >= 0)
@@ -197,7 +197,7 @@ def _law(columns: Sequence[Column], by: int, of: int, rows: np.ndarray | None = 
         if few or _follow(x[astray], y[astray], width):
             return None
     at = np.flatnonzero(tells)
-    return Told(by, of, columns[by].values[at], columns[of].values[told[at]], float(rate))
+    return Dependency(by, of, columns[by].values[at], columns[of].values[told[at]], float(rate))
 
 
 def _most_frequent(x: np.ndarray, y: np.ndarray, size: int, width: int) -> tuple[np.ndarray, np.ndarray]:
@@ -254,7 +254,7 @@ def _follow(x: np.ndarray, y: np.ndarray, width: int) -> bool:
     return bool(beyond > MOST_DEVIATIONS * (chance.std() + 1) and beyond > MOST_EXCESS * chance.mean())
 
 
-def _bond(columns: Sequence[Column], first: int, second: int, laws: list[Told]) -> Bond | None:
+def _bond(columns: Sequence[Codes], first: int, second: int, laws: list[Dependency]) -> Bond | None:
     """With whom to blame: the column whose values look otherwise where a law is broken than where it is kept.
 
     None for laws of many values that are broken more than seldom, but by usual ones.
@@ -274,7 +274,7 @@ def _bond(columns: Sequence[Column], first: int, second: int, laws: list[Told]) 
     return Bond(first, second, tuple(laws), blame, columns[first].values, of_firsts, columns[second].values, of_seconds)
 
 
-def _strangeness(column: Column, kept: np.ndarray, broken: np.ndarray) -> tuple[np.ndarray, float]:
+def _strangeness(column: Codes, kept: np.ndarray, broken: np.ndarray) -> tuple[np.ndarray, float]:
     """(log-ratio of each value's frequency in broken rows and in kept ones, their divergence beyond chance in nats)."""
     size = len(column.values)
     some, usual = (np.bincount(column.codes[rows & (column.codes >= 0)], minlength=size) for rows in (broken, kept))

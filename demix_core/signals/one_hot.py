@@ -1,4 +1,4 @@
-"""Groups of columns of which exactly one is marked in each row ('soil_1' … 'soil_40'), and the cells that break this.
+"""One-hot groups: columns of which exactly one is marked in each row ('soil_1' … 'soil_40'), and what breaks this.
 
 Each row is thought to have one true category among the group's columns, whose marks are then flipped at a rate of each
 column's own: a latent class model with one parameter per class and column, fitted by EM. So a row with two marks, or
@@ -34,12 +34,11 @@ MOST_VALUES = 200
 
 RAREST = 1e-4
 
-STEM = re.compile(r"^(?P<stem>.*?[^\d\s._\-:=\[\]]?)[\s._\-:=\[]*(\d+|[^\s._\-:=\[\]]+)\]?$")
 NUMBERED = re.compile(r"^(?P<stem>.*?\D)\d+$")
 
 
 @dataclass(frozen=True)
-class OneOf:
+class OneHot:
     """Exactly one of these features is marked, or at most one. places: of them among all features; marks, blanks: the
     texts of a mark and of none, one each; share: float64 [k], how often each is the true one; flips: how often each
     cell is wrong; exactly: whether no mark at all is wrong.
@@ -74,7 +73,7 @@ class OneOf:
         return np.where(marked, 1 - true, true)
 
 
-def find_groups(names: Sequence[str], texts: Sequence[np.ndarray]) -> Iterator[OneOf]:
+def find_groups(names: Sequence[str], texts: Sequence[np.ndarray]) -> Iterator[OneHot]:
     """The groups among columns whose names differ at the end only, or that stand side by side and are hardly ever
     broken. texts: object [N] of every feature, '' missing.
     """
@@ -149,7 +148,7 @@ MARKS = (("0", "1"), ("0.0", "1.0"), ("false", "true"), ("no", "yes"), ("n", "y"
 """(blank, mark) in lower case; both orders of the alphabet and of meaning are the same."""
 
 
-def _group(places: Sequence[int], texts: Sequence[np.ndarray], pairs: Sequence[Pair | None]) -> OneOf | None:
+def _group(places: Sequence[int], texts: Sequence[np.ndarray], pairs: Sequence[Pair | None]) -> OneHot | None:
     written = [pair for j in places if (pair := pairs[j]) is not None]
     marks, blanks = (np.array(of, object) for of in zip(*written, strict=True))
     columns = [(texts[j], m, b) for j, m, b in zip(places, marks, blanks, strict=True)]
@@ -159,7 +158,7 @@ def _group(places: Sequence[int], texts: Sequence[np.ndarray], pairs: Sequence[P
         return None
     share, flips = _fit(marked)
     none, several = (marked.sum(1) == 0).mean(), (marked.sum(1) > 1).mean()
-    return OneOf(bool(none <= max(several, SELDOM)), np.array(places), marks, blanks, share, flips)
+    return OneHot(bool(none <= max(several, SELDOM)), np.array(places), marks, blanks, share, flips)
 
 
 def _holds(marked: np.ndarray) -> bool:
