@@ -31,6 +31,7 @@ from demix_core.types import Column, ColumnKind, ErrorType, Schema, Task
 from tests import tiny
 
 CITIES = {"10": "Arles", "11": "Brest", "12": "Brest", "13": "Dijon", "14": "Evry", "15": "Foix"}
+RNG = np.random.default_rng(0)
 
 
 def schema_of(frame: pd.DataFrame) -> Schema:
@@ -110,6 +111,27 @@ def test_a_third_column_tells_who_is_to_blame() -> None:
     rows = np.arange(7)
     laws, _ = find_laws(spoil(clean, "city", rows), schema_of(clean), 0)
     assert (laws.blame[rows].argmax(1) == 1).all() and (laws.blame[rows, 1] > 0.9).all()
+
+
+@pytest.mark.parametrize("how", ["one value", "as frequent as ever"])
+@pytest.mark.parametrize("column", ["zip", "city"])
+def test_many_rows_spoilt_by_usual_values_do_not_hide_a_law(column: str, how: str) -> None:
+    """Wrong values that are the right ones in some places break a law less often there, as many rows show."""
+    clean = places(60_000).assign(city=lambda f: f["zip"].map(CITIES).where(f["zip"] != "12", "Caen"))
+    rng, dirty = np.random.default_rng(2), clean.copy()
+    rows = rng.permutation(len(clean))[:1_500]
+    usual = clean[column].mode()[0] if how == "one value" else rng.permutation(clean[column].to_numpy())[rows]
+    dirty.loc[rows, column] = usual
+    laws, reference = find_laws(dirty, schema_of(clean), 0)
+    wrong = np.flatnonzero(dirty[column] != clean[column])
+    assert [(bond.first, bond.second) for bond in reference.bonds] == [(0, 1)]
+    assert np.array_equal(np.flatnonzero(laws.broken), wrong)
+    if how == "one value":  # else nobody can say which of the two is wrong
+        assert (laws.blame[wrong].argmax(1) == reference.names.index(column)).mean() >= 0.9
+
+
+def test_more_rows_make_no_law_of_a_tendency() -> None:
+    assert not list(find_bonds([places(60_000)[name].to_numpy(object) for name in ("job", "mood")], RNG))
 
 
 def test_where_a_law_is_broken_in_some_places_only_it_is_none_there() -> None:

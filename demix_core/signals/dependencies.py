@@ -27,14 +27,17 @@ COVERED, SEVERAL = 0.7, 2
 """The share of the rows whose value must tell the other column's, or is held by SEVERAL rows that agree."""
 
 MOST_BROKEN, SELDOM = 0.35, 0.01
-BEYOND = 4.0
-"""A value at which a law is broken this many deviations more often than elsewhere does not tell the other."""
+BEYOND, AT_LEAST = 4.0, 0.25
+"""A value at which a law is broken this many deviations, and by this share, more often than elsewhere tells nothing."""
 
 MOST_UNTOLD = 0.05
 """Where a law is broken at all, the share of the rows whose frequent value may not tell."""
 
 EVEN = 2.0
 """How unevenly, beside chance (1), a law may be broken over the values that tell."""
+
+SHARPEST = 10_000
+"""Of more rows no more evenness is asked: errors are spread over no table as evenly as a million rows could tell."""
 
 LEAST_TOLD = 0.5
 """The share of the doubt about a column that a law must take away."""
@@ -180,13 +183,10 @@ def _law(columns: Sequence[Codes], by: int, of: int, rows: np.ndarray | None = N
     agree = (count >= SEVERAL) & ~holds & (often == count)
     if count[holds | agree].sum() < COVERED * len(x):
         return None
-    tells, rate = _telling(count, count - often, holds)
-    if rate > MOST_BROKEN or not tells.any() or count[tells | agree].sum() < COVERED * len(x):
+    found = _evenly_broken(x, y, told, holds, agree)
+    if found is None:
         return None
-    if rate > 0 and count[holds & ~tells].sum() > MOST_UNTOLD * count[holds].sum():
-        return None
-    if not _is_even(count[tells], (count - often)[tells], rate):
-        return None
+    tells, rate = found
     among = np.bincount(y[tells[x]], minlength=width)
     doubt = 1 - among.max() / among.sum()
     if rate > (1 - LEAST_TOLD) * _broken_by_chance(x[tells[x]], y[tells[x]], size, width):
@@ -200,6 +200,42 @@ def _law(columns: Sequence[Codes], by: int, of: int, rows: np.ndarray | None = N
     return Dependency(by, of, columns[by].values[at], columns[of].values[told[at]], float(rate))
 
 
+def _evenly_broken(
+    x: np.ndarray, y: np.ndarray, told: np.ndarray, holds: np.ndarray, agree: np.ndarray
+) -> tuple[np.ndarray, float] | None:
+    """(bool: values that tell, share of their rows that break the law), None if they are few or it is broken unevenly.
+
+    Wrong values are taken for any but the right one first; then for drawn whatever the right one is, so that where it
+    is the usual one of them fewer are seen. told: int64, the y of each x; holds, agree: bool, frequent values of x and
+    such that two rows agree on.
+    """
+    count = np.bincount(x, minlength=len(told))
+    broken = np.bincount(x[y != told[x]], minlength=len(told))
+    for shown in (np.ones(len(told)), _shown(x, y, told, holds)):
+        tells, rate = _telling(count, broken, holds, shown)
+        share = broken[tells].sum() / max(count[tells].sum(), 1)
+        if share > MOST_BROKEN or not tells.any() or count[tells | agree].sum() < COVERED * len(x):
+            continue
+        if rate > 0 and count[holds & ~tells].sum() > MOST_UNTOLD * count[holds].sum():
+            continue
+        if _is_even(count[tells], broken[tells], rate * shown[tells]):
+            return tells, float(share)
+    return None
+
+
+def _shown(x: np.ndarray, y: np.ndarray, told: np.ndarray, holds: np.ndarray) -> np.ndarray:
+    """float64: how many of the wrong values at each x are seen, if a value is as likely a wrong one at any x.
+
+    Wrong values y are counted among the rows where they are not what is told.
+    """
+    here = holds[x]
+    y, meant = y[here], told[x[here]]
+    width = max(y.max(initial=0), told.max(initial=0)) + 1
+    wrong, right = np.bincount(y[y != meant], minlength=width), np.bincount(meant, minlength=width)
+    drawn = wrong / np.maximum(len(y) - right, 1)
+    return 1 - drawn[told] / max(drawn.sum(), 1e-12)
+
+
 def _most_frequent(x: np.ndarray, y: np.ndarray, size: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     """(rows of the most frequent y beside each x, that y), int64 [size] each."""
     pairs, counts = np.unique(x * width + y, return_counts=True)
@@ -210,30 +246,32 @@ def _most_frequent(x: np.ndarray, y: np.ndarray, size: int, width: int) -> tuple
     return often, told
 
 
-def _telling(count: np.ndarray, broken: np.ndarray, holds: np.ndarray) -> tuple[np.ndarray, float]:
-    """(bool: values at which the law is broken no more often than elsewhere, that rate)."""
+def _telling(count: np.ndarray, broken: np.ndarray, holds: np.ndarray, shown: np.ndarray) -> tuple[np.ndarray, float]:
+    """(bool: values at which the law is broken no more often than elsewhere, share of wrong values elsewhere)."""
     share = broken / np.maximum(count, 1)
     order = np.flatnonzero(holds)
-    order = order[np.argsort(share[order], kind="stable")]
+    order = order[np.argsort(share[order] / np.maximum(shown[order], SMOOTHING), kind="stable")]
     calm = order[count[order].cumsum() <= 0.8 * count[order].sum()]
-    rate = broken[calm].sum() / max(count[calm].sum(), 1)
+    rate = broken[calm].sum() / max((count * shown)[calm].sum(), 1)
     tells = holds
     for _ in range(ROUNDS):
-        most = count * rate + BEYOND * np.sqrt(count * max(rate, 1e-3) * (1 - rate)) + 0.5
+        expected = rate * shown
+        deviation = np.sqrt(count * np.maximum(expected, 1e-3) * (1 - expected))
+        most = count * expected + np.maximum(BEYOND * deviation, AT_LEAST * count * expected) + 0.5
         tells = holds & (broken <= most) & (share < 0.5)
-        now = broken[tells].sum() / max(count[tells].sum(), 1)
+        now = broken[tells].sum() / max((count * shown)[tells].sum(), 1)
         if abs(now - rate) < 1e-6:
             break
-        rate = now
+        rate = min(now, 0.5)
     return tells, float(rate)
 
 
-def _is_even(count: np.ndarray, broken: np.ndarray, rate: float) -> bool:
-    """Whether a law is broken at all values alike: χ² per value at most EVEN."""
-    if rate == 0:
-        return True
+def _is_even(count: np.ndarray, broken: np.ndarray, rate: np.ndarray) -> bool:
+    """Whether a law is broken as often as expected, all [values]: χ² per value, as of SHARPEST rows, at most EVEN."""
+    some = rate > 0
     expected = count * rate
-    return bool(((broken - expected) ** 2 / (expected * (1 - rate))).mean() <= EVEN)
+    far = (broken - expected)[some] ** 2 / (expected * (1 - rate))[some]
+    return bool(far.sum() * min(1.0, SHARPEST / count.sum()) <= EVEN * len(count))
 
 
 def _broken_by_chance(x: np.ndarray, y: np.ndarray, size: int, width: int) -> float:
