@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from demix_core.benchmark import development, laws
+from demix_core.benchmark import development, laws, learning
 from demix_core.benchmark._tables import BENCHMARKS
 from demix_core.classifiers import public_tables
 from demix_core.classifiers import train as training
@@ -98,6 +98,31 @@ def test_bench_development_draws_once_and_tells_a_line_per_method(package: None,
     runs = pd.DataFrame(found["runs"])
     assert len(runs) == len(development.METHODS) * 2 * 3 and runs["AP"].between(0, 1).all()
     assert runs["share"].gt(0).all() and runs["AP"].mean() > runs["share"].mean()
+
+
+def test_bench_learning_learns_from_more_and_more_tables(package: None, monkeypatch, tmp_path: Path) -> None:
+    drawn = [tmp_path / f"{number}.safetensors" for number in range(5)]
+    for number, path in enumerate(drawn):
+        origin = f"x/{number // 2}, kind, broad"
+        save_example(replace(public_tables.draw_example(number, 3), origin=origin), path)
+    monkeypatch.setattr(learning, "in_order", lambda work, jobs: [one for job in jobs for one in work(job)])
+    monkeypatch.setattr(learning, "_tasks", lambda quick: (drawn[:4], drawn[4:]))
+    monkeypatch.setattr(learning, "_unseen", lambda quick: drawn[4:])
+    monkeypatch.setattr(learning, "SIZES", (0, 1, 9))
+    found = learning.run(quick=True)
+    sizes = [(line["tables"], line["tasks"], line["learnt from"]) for line in found["table"]]
+    assert sizes == [(0, 0, learning.ALL), (1, 2, learning.ALL), (1, 2, learning.MIXED), (2, 4, learning.ALL)]
+    assert len({line["mean AP"] for line in found["table"]}) == 4
+
+
+def test_tables_are_chosen_whole_or_mixed(monkeypatch) -> None:
+    paths = [Path(f"{number}") for number in range(90)]
+    monkeypatch.setattr(learning, "origin_of", lambda path: f"x/{int(path.name) // 3}, kind, broad")
+    for seed in range(20):
+        few, more = (learning.choose(paths, size, False, np.random.default_rng(seed)) for size in (4, 12))
+        assert len(few) == 12 and len({int(path.name) // 3 for path in few}) == 4 and set(few) < set(more)
+        mixed = learning.choose(paths, 4, True, np.random.default_rng(seed))
+        assert len(mixed) == 12 and len({int(path.name) // 3 for path in mixed}) > 4
 
 
 def test_public_tables_say_what_they_need(monkeypatch) -> None:

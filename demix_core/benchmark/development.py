@@ -66,7 +66,7 @@ JOBS = tuple((table, *condition) for condition in CONDITIONS for table in TABLES
 def run(*, quick: bool = False, seed: int = SEED) -> dict[str, Any]:
     """The classifier and its halves on thirteen tables, five conditions, one seed (quick: the paper's α = .5 alone)."""
     numbers = range(len(TABLES) if quick else len(JOBS))
-    paths = build_corpus(FOLDER, numbers, seed, source=Source("development", draw))
+    paths = build_corpus(FOLDER, numbers, seed, source=SOURCE)
     rows: list[dict[str, Any]] = []
     for method, checkpoint in METHODS.items():
         dec = load_checkpoint(checkpoint)
@@ -84,6 +84,9 @@ def draw(number: int, seed: int) -> Example:
     parts = split_and_plant(frame, schema, protocol, alpha, seed)
     rng = np.random.default_rng([seed, number])
     return describe(parts.train.frame, parts.train.truth, parts.validation.frame, schema, rng, ROWS_KEPT)
+
+
+SOURCE = Source("development", draw)
 
 
 def judged(dec: Dec, path: Path) -> Iterator[dict[str, Any]]:

@@ -213,13 +213,12 @@ def _evenly_broken(
     broken = np.bincount(x[y != told[x]], minlength=len(told))
     for shown in (np.ones(len(told)), _shown(x, y, told, holds)):
         tells, rate = _telling(count, broken, holds, shown)
-        share = broken[tells].sum() / max(count[tells].sum(), 1)
-        if share > MOST_BROKEN or not tells.any() or count[tells | agree].sum() < COVERED * len(x):
+        if rate > MOST_BROKEN or not tells.any() or count[tells | agree].sum() < COVERED * len(x):
             continue
         if rate > 0 and count[holds & ~tells].sum() > MOST_UNTOLD * count[holds].sum():
             continue
         if _is_even(count[tells], broken[tells], rate * shown[tells]):
-            return tells, float(share)
+            return tells, float(broken[tells].sum() / count[tells].sum())
     return None
 
 
@@ -255,14 +254,14 @@ def _telling(count: np.ndarray, broken: np.ndarray, holds: np.ndarray, shown: np
     rate = broken[calm].sum() / max((count * shown)[calm].sum(), 1)
     tells = holds
     for _ in range(ROUNDS):
-        expected = rate * shown
+        expected = np.minimum(rate * shown, 0.5)
         deviation = np.sqrt(count * np.maximum(expected, 1e-3) * (1 - expected))
         most = count * expected + np.maximum(BEYOND * deviation, AT_LEAST * count * expected) + 0.5
         tells = holds & (broken <= most) & (share < 0.5)
         now = broken[tells].sum() / max((count * shown)[tells].sum(), 1)
         if abs(now - rate) < 1e-6:
             break
-        rate = min(now, 0.5)
+        rate = now
     return tells, float(rate)
 
 
