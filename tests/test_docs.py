@@ -55,6 +55,22 @@ def test_figures_of_the_readme_are_the_benchmarks() -> None:
     assert f"held the truth in {100 * sum(covered) / len(covered):.0f} % of these runs" in README
 
 
+def test_figures_of_laws_and_learning_in_the_readme_are_the_benchmarks() -> None:
+    words = " ".join(README.split())
+    laws, learning = (
+        json.loads((ROOT / "assets" / "benchmark" / f"{name}.json").read_text(encoding="utf-8"))
+        for name in ("laws", "learning")
+    )
+    assert f"Of {laws['tables']} tables as they are {laws['tables that break a law']} break a law" in words
+    everything = laws["table"][-1]
+    assert f"planted into {everything['tasks']} tasks" in words
+    for share in ("of them wrong", "right cell blamed"):
+        assert f"{100 * everything[share]:.0f} %" in words[words.index("`bench laws`** —") :][:700]
+    whole = words[words.index("`bench learning`** —") :][:900]
+    for line in learning["table"]:
+        assert line["mean AP"].split(" ")[0] in whole, line
+
+
 def test_repair_figures_of_the_readme_are_the_benchmarks() -> None:
     found = json.loads((ROOT / "assets" / "benchmark" / "repair.json").read_text(encoding="utf-8"))
     for line in found["table"]:

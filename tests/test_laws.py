@@ -31,7 +31,6 @@ from demix_core.types import Column, ColumnKind, ErrorType, Schema, Task
 from tests import tiny
 
 CITIES = {"10": "Arles", "11": "Brest", "12": "Brest", "13": "Dijon", "14": "Evry", "15": "Foix"}
-RNG = np.random.default_rng(0)
 
 
 def schema_of(frame: pd.DataFrame) -> Schema:
@@ -131,7 +130,8 @@ def test_many_rows_spoilt_by_usual_values_do_not_hide_a_law(column: str, how: st
 
 
 def test_more_rows_make_no_law_of_a_tendency() -> None:
-    assert not list(find_bonds([places(60_000)[name].to_numpy(object) for name in ("job", "mood")], RNG))
+    frame = places(60_000)
+    assert not list(find_bonds([frame[name].to_numpy(object) for name in ("job", "mood")], np.random.default_rng(0)))
 
 
 def test_where_a_law_is_broken_in_some_places_only_it_is_none_there() -> None:

@@ -38,7 +38,6 @@ SEEDS = 3
 
 FIGURES = ("LE AP", "FE AP", "SC AP", "mean AP", "mean F1")
 
-
 Job = tuple[int, int, bool, bool]
 """One training: seed, how many tables, whether instead as many tasks are drawn from all tables, quick."""
 
@@ -48,8 +47,9 @@ def run(*, quick: bool = False, seed: int = SEED) -> dict[str, Any]:
     _tasks(quick)
     _unseen(quick)
     choices = [seed + k for k in range(1 if quick else SEEDS)]
-    sizes = [(size, mixed) for size in reversed(SIZES) for mixed in (False, True)[: 2 if 0 < size < SIZES[-1] else 1]]
-    jobs = [(choice, *size, quick) for size in sizes for choice in choices]  # the longest first
+    sizes = [(size, False) for size in SIZES] + [(size, True) for size in SIZES[1:-1]]
+    sizes.sort(reverse=True)  # the longest first
+    jobs = [(choice, *size, quick) for size in sizes for choice in choices]
     return report(pd.DataFrame(in_order(_one, jobs)))
 
 
@@ -89,7 +89,7 @@ def choose(paths: list[Path], size: int, mixed: bool, rng: np.random.Generator) 
 
 
 def _table(path: Path) -> str:
-    return origin_of(path).partition(",")[0]
+    return public_tables.table_of(origin_of(path))
 
 
 def _trained(chosen: list[Path], kept: list[Path], seed: int) -> Dec:

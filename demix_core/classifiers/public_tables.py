@@ -113,8 +113,13 @@ def _draw(number: int, seed: int, tables: Sequence[tuple[str, str]], shares: Sha
 
 def is_held_out(origin: str) -> bool:
     """Whether examples of this table are kept for calibration: by its name, so that all its tasks stay together."""
-    table = origin.partition(",")[0].replace("/", "")
+    table = table_of(origin).replace("/", "")
     return int(hashlib.md5(table.encode(), usedforsecurity=False).hexdigest(), 16) % 1000 < 1000 * HELD_OUT
+
+
+def table_of(origin: str) -> str:
+    """'package/table' of an example's origin, whatever the task drawn from it."""
+    return origin.partition(",")[0]
 
 
 def listed() -> list[tuple[str, str]]:

@@ -205,13 +205,11 @@ def _evenly_broken(
 ) -> tuple[np.ndarray, float] | None:
     """(bool: values that tell, share of their rows that break the law), None if they are few or it is broken unevenly.
 
-    Wrong values are taken for any but the right one first; then for drawn whatever the right one is, so that where it
-    is the usual one of them fewer are seen. told: int64, the y of each x; holds, agree: bool, frequent values of x and
-    such that two rows agree on.
+    told: int64, the y of each x; holds, agree: bool, frequent values of x and such that two rows agree on.
     """
     count = np.bincount(x, minlength=len(told))
     broken = np.bincount(x[y != told[x]], minlength=len(told))
-    for shown in (np.ones(len(told)), _shown(x, y, told, holds)):
+    for shown in _shown(x, y, told, holds):
         tells, rate = _telling(count, broken, holds, shown)
         if rate > MOST_BROKEN or not tells.any() or count[tells | agree].sum() < COVERED * len(x):
             continue
@@ -222,17 +220,19 @@ def _evenly_broken(
     return None
 
 
-def _shown(x: np.ndarray, y: np.ndarray, told: np.ndarray, holds: np.ndarray) -> np.ndarray:
-    """float64: how many of the wrong values at each x are seen, if a value is as likely a wrong one at any x.
+def _shown(x: np.ndarray, y: np.ndarray, told: np.ndarray, holds: np.ndarray) -> Iterator[np.ndarray]:
+    """float64, in two ways: how many of the wrong values at each x are seen to be wrong.
 
-    Wrong values y are counted among the rows where they are not what is told.
+    All, if errors put any value there but the right one. Fewer where the right one is usual among the wrong ones, if
+    errors draw values whatever the right one is; each is counted among the rows where it is not what is told.
     """
+    yield np.ones(len(told))
     here = holds[x]
     y, meant = y[here], told[x[here]]
     width = max(y.max(initial=0), told.max(initial=0)) + 1
     wrong, right = np.bincount(y[y != meant], minlength=width), np.bincount(meant, minlength=width)
     drawn = wrong / np.maximum(len(y) - right, 1)
-    return 1 - drawn[told] / max(drawn.sum(), 1e-12)
+    yield 1 - drawn[told] / max(drawn.sum(), 1e-12)
 
 
 def _most_frequent(x: np.ndarray, y: np.ndarray, size: int, width: int) -> tuple[np.ndarray, np.ndarray]:
@@ -246,7 +246,10 @@ def _most_frequent(x: np.ndarray, y: np.ndarray, size: int, width: int) -> tuple
 
 
 def _telling(count: np.ndarray, broken: np.ndarray, holds: np.ndarray, shown: np.ndarray) -> tuple[np.ndarray, float]:
-    """(bool: values at which the law is broken no more often than elsewhere, share of wrong values elsewhere)."""
+    """(bool: values at which the law is broken no more often than elsewhere, share of wrong values there, seen or not).
+
+    shown: as _shown gives it.
+    """
     share = broken / np.maximum(count, 1)
     order = np.flatnonzero(holds)
     order = order[np.argsort(share[order] / np.maximum(shown[order], SMOOTHING), kind="stable")]
