@@ -120,5 +120,6 @@ def test_calibrating_again_changes_nothing_else_and_is_on_the_card(tables, tmp_p
     assert asked == [public_tables.HELD]
     old, new = (load_checkpoint(tmp_path / f"{name}.safetensors").state_dict() for name in ("old", "new"))
     assert {k for k in old if not torch.equal(old[k], new[k])} <= {"share", "trust"}
+    assert all(k.startswith("cutoff.") for k in new.keys() - old.keys())
     assert card["what"] == "old" and card["sha256"] != "0"
     assert card["calibrated"]["command"].endswith(f"--seed 3 --calibrate {tmp_path / 'old.safetensors'}")

@@ -8,17 +8,19 @@ all trees at once. They read the side features, with the few numbers of the run 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from torch import nn
 
 from demix_core.classifiers.cell_features import NAMES, OWN
 from demix_core.workers import one_thread
 
+Boosted: TypeAlias = HistGradientBoostingClassifier | HistGradientBoostingRegressor
 DEPTH = 6
 TREES = 300
 """Per error type."""
@@ -90,20 +92,28 @@ class Forest(nn.Module):
 
 def grow(x: np.ndarray, truth: np.ndarray, trees: int, seed: int) -> Forest:
     """Fit to rows x float32 [R, F] and truth [R, K]; K times as many trees."""
-    forest = Forest(truth.shape[1], trees, DEPTH)
+    models = []
     for k in range(truth.shape[1]):
         with one_thread():
             model = HistGradientBoostingClassifier(max_iter=trees, random_state=seed, **_GROWING).fit(x, truth[:, k])
-        full = fill(model)
+        models.append(model)
+    return filled(models, DEPTH)
+
+
+def filled(models: Sequence[Boosted], depth: int) -> Forest:
+    """As many trees each, of at most this depth: an output per model."""
+    forest = Forest(len(models), len(models[0]._predictors), depth)
+    for k, model in enumerate(models):
+        full = fill(model, depth)
         forest.column[k], forest.limit[k] = torch.from_numpy(full.column), torch.from_numpy(full.limit)
         forest.leaf[k], forest.start[k] = torch.from_numpy(full.leaf), full.start
     return forest
 
 
-def fill(model: HistGradientBoostingClassifier) -> FullTrees:
-    """The trees of a fitted binary classifier, each filled up to depth DEPTH: an early leaf is all leaves below it."""
+def fill(model: Boosted, depth: int = DEPTH) -> FullTrees:
+    """The trees of a fitted binary classifier or regressor, each filled up: an early leaf is all leaves below it."""
     grown = [stage[0].nodes for stage in model._predictors]
-    inner = 2**DEPTH - 1
+    inner = 2**depth - 1
     column = np.zeros((len(grown), inner), np.int16)
     limit = np.zeros((len(grown), inner), np.float32)
     leaf = np.zeros((len(grown), inner + 1), np.float32)

@@ -20,6 +20,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from demix_core.classifiers import cell_features
+from demix_core.classifiers.cutoff import DEPTH as CUTOFF_DEPTH
+from demix_core.classifiers.cutoff import cutoff_shift
 from demix_core.classifiers.features import Features, context
 from demix_core.classifiers.forest import DEPTH, Forest, describe_cells
 from demix_core.classifiers.set_transformer import SetTransformer
@@ -37,7 +39,7 @@ class Shape:
     """What fixes a checkpoint's weights: the features, context and channels it reads, and its sizes.
 
     cells: whether the cells are looked at; tokens: validation rows read per training row at inference; trees: of its
-    twin, per error type, 0 for none.
+    twin, per error type, 0 for none; cutoff: that say how many cells to flag, 0 for none.
     """
 
     features: tuple[str, ...]
@@ -56,6 +58,7 @@ class Shape:
     dropout: float = 0.1
     tokens: int = 48
     trees: int = 0
+    cutoff: int = 0
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,10 @@ def _pool(h: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tens
     """(mean, maximum) over the cells that are there; h [B, P, H] ≥ 0, mask [B, P, 1]."""
     kept = h * mask
     return kept.sum(1) / mask.sum(1).clamp(min=1), kept.amax(1)
+
+
+CUT = list(ErrorType).index(ErrorType.FEATURE)
+"""The type whose number of flags is learnt (cutoff.py)."""
 
 
 class Dec(nn.Module):
@@ -152,9 +159,20 @@ class Dec(nn.Module):
         )  # fmt: skip
         self.heads = nn.Linear(shape.embedding, len(ErrorType))
         self.project = nn.Linear(shape.embedding, shape.projection)
+        self.cutoff: Forest | None = None
+        if shape.cutoff:
+            self.hear_table(Forest(1, shape.cutoff, CUTOFF_DEPTH))
         self.forest: Forest | None = None
         if shape.trees:
             self.add_twin(Forest(len(ErrorType), shape.trees, DEPTH))
+
+    def hear_table(self, cutoff: Forest) -> None:
+        """Take these trees to say how many cells to flag from now on."""
+        self.shape, self.cutoff = replace(self.shape, cutoff=cutoff.column.shape[1]), cutoff
+
+    def ignore_table(self) -> None:
+        """Do without them."""
+        self.shape, self.cutoff = replace(self.shape, cutoff=0), None
 
     def add_twin(self, forest: Forest) -> None:
         """Take this twin from now on."""
@@ -198,7 +216,10 @@ class Dec(nn.Module):
 
     def own_shifts(self, p: np.ndarray) -> np.ndarray:
         """float64 [3]: how far the log-odds of a whole table's probabilities [N, 3] are moved by its own word."""
-        return np.array([own_shift(p[:, k], *map(float, self.share[k])) for k in range(len(ErrorType))])
+        shifts = np.array([own_shift(p[:, k], *map(float, self.share[k])) for k in range(len(ErrorType))])
+        if self.cutoff is not None:
+            shifts[CUT] = cutoff_shift(self.cutoff, p, CUT)
+        return shifts
 
     def pick(self, features: Features) -> tuple[np.ndarray, np.ndarray]:
         """(features [N, F], context [2·F′]) that this checkpoint reads, in its order.

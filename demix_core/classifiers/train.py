@@ -34,9 +34,10 @@ from demix_core.classifiers.corpus import (
     load_example,
     origin_of,
 )
+from demix_core.classifiers.cutoff import learn_cutoff, look_of, reached
 from demix_core.classifiers.features import CHANNEL_GROUPS
 from demix_core.classifiers.forest import TREES, grow
-from demix_core.classifiers.network import Dec, Rows, Shape, load_checkpoint, save_checkpoint
+from demix_core.classifiers.network import CUT, Dec, Rows, Shape, load_checkpoint, save_checkpoint
 from demix_core.classifiers.objective import cell_bce, centroid_spread, focal_bce, info_nce
 from demix_core.classifiers.thresholds import expected_f1_threshold, own_shift, shifted
 from demix_core.errors import InputError
@@ -170,6 +171,7 @@ def calibrate_again(
     source = public_tables.HELD
     paths = build_corpus(folder, range(settings.tables), settings.seed, settings.workers, progress, source)
     tables = gather(paths, network.shape)
+    hear_cells(network, tables)
     learn_own_share(network, tables)
     measure_trust(network, tables)
     save_checkpoint(network, out)
@@ -366,6 +368,7 @@ def _halves(network: Dec, corpus: Corpus, view: int) -> tuple[np.ndarray, np.nda
 def calibrate(network: Dec, held: Corpus) -> None:
     """Platt scaling per type on tables that training never saw; network and twin alone first, then their mean."""
     network.share[:, 1] = 0.0  # until learn_own_share
+    network.ignore_table()
     views = [_halves(network, held, view) for view in (0, 1)]
     own, twin = (np.concatenate(of) for of in zip(*views, strict=True))
     logits = own
@@ -401,6 +404,21 @@ def learn_own_share(network: Dec, tables: Corpus) -> None:
     for k in [list(ErrorType).index(kind) for kind in HEARD]:
         reached = [_mean_f1(p[:, k], tables, k, weight) for weight in WEIGHTS]
         network.share[k, 1] = WEIGHTS[int(np.argmax(reached))]
+
+
+def hear_cells(network: Dec, tables: Corpus) -> None:
+    """Learn how many rows with wrong cells to flag, from both environments of every table that has some."""
+    network.ignore_table()
+    network.share[:, 1] = 0.0
+    looks, curves = [], []
+    for p in (probabilities(network, tables, view) for view in (0, 1)):
+        for t in np.unique(tables.table):
+            here = tables.table == t
+            wrong = tables.truth[here, CUT] > 0.5
+            if wrong.any():
+                looks.append(look_of(p[here], CUT))
+                curves.append(reached(p[here, CUT], wrong))
+    network.hear_table(learn_cutoff(looks, curves))
 
 
 def _mean_f1(p: np.ndarray, tables: Corpus, k: int, weight: float) -> float:

@@ -1,0 +1,100 @@
+"""How many rows of a table to flag: what is foreseen, how far log-odds are moved, and that a checkpoint keeps it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import expit
+from sklearn.metrics import f1_score
+
+from demix_core.classifiers.corpus import load_example
+from demix_core.classifiers.cutoff import GRID, cutoff_shift, learn_cutoff, look_of, reached
+from demix_core.classifiers.forest import Forest
+from demix_core.classifiers.network import CUT, Dec, load_checkpoint, save_checkpoint
+from demix_core.classifiers.thresholds import expected_f1_threshold, shifted
+from demix_core.classifiers.train import gather, hear_cells, make_shape, probabilities
+from tests.test_classifiers import planted_corpus
+from tests.test_own_share import told
+
+
+def table(share: float, seed: int, n: int = 2_000) -> tuple[np.ndarray, np.ndarray]:
+    """(p [n, 3], wrong [n]): a table whose probabilities are right where a tenth of the rows is wrong."""
+    p, wrong = told(share, 2.8, n, seed)
+    p = np.stack([np.full(n, 0.1)] * CUT + [p] + [np.full(n, 0.1)] * (2 - CUT), 1)
+    return p, wrong
+
+
+@pytest.fixture(scope="module")
+def forest() -> Forest:
+    """What 120 tables teach, with errors in .5 to 30 % of the rows."""
+    shares = np.exp(np.random.default_rng(0).uniform(np.log(0.005), np.log(0.3), 120))
+    tables = [table(share, seed) for seed, share in enumerate(shares)]
+    return learn_cutoff([look_of(p, CUT) for p, _ in tables], [reached(p[:, CUT], wrong) for p, wrong in tables])
+
+
+def test_f1_at_every_threshold_is_scikit_learns() -> None:
+    p, wrong = table(0.1, 1, 400)
+    expected = [f1_score(wrong, p[:, CUT] >= expit(t), zero_division=0) for t in GRID]
+    np.testing.assert_allclose(reached(p[:, CUT], wrong), expected)
+
+
+@pytest.mark.parametrize("share", [0.005, 0.02, 0.3])
+def test_few_errors_are_over_called_no_more_and_many_are_found_as_before(forest: Forest, share: float) -> None:
+    gain, off = [], []
+    for seed in range(1_000, 1_010):
+        p, wrong = table(share, seed)
+        moved = shifted(p, np.eye(3)[CUT] * cutoff_shift(forest, p, CUT))
+        assert np.array_equal(moved[:, 2], p[:, 2]) or CUT == 2
+        before, after = (f1_score(wrong, q >= expected_f1_threshold(q)) for q in (p[:, CUT], moved[:, CUT]))
+        gain.append(after - before)
+        off.append(abs(moved[:, CUT].mean() - wrong.mean()) - abs(p[:, CUT].mean() - wrong.mean()))
+    assert np.mean(gain) > (0.05 if share < 0.01 else -0.02)
+    assert np.mean(off) < (0 if share < 0.01 else 0.03)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6), st.integers(2, 400), st.floats(0.2, 4))
+def test_the_flags_are_those_above_the_threshold_foreseen(seed: int, n: int, spread: float) -> None:
+    """Whatever the probabilities: a forest that foresees 1 at one threshold and 0 at all others."""
+    rng = np.random.default_rng(seed)
+    p = expit(rng.normal(0, spread, (n, 3)))
+    best = GRID[rng.integers(len(GRID))]
+    shift = cutoff_shift(only(best, len(look_of(p, CUT))), p, CUT)
+    moved = shifted(p, np.eye(3)[CUT] * shift)[:, CUT]
+    wanted = max(1, int((p[:, CUT] >= expit(best)).sum()))
+    assert int((moved >= expected_f1_threshold(moved)).sum()) == pytest.approx(wanted, abs=max(1, 0.02 * n))
+
+
+def only(best: float, numbers: int) -> Forest:
+    """Two trees of one question each: above `best` less a bit 1, above `best` and a bit −1."""
+    forest = Forest(1, 2, 1)
+    forest.column[:] = numbers
+    forest.limit[0, :, 0] = torch.tensor([best - 0.1, best + 0.1])
+    forest.leaf[0] = torch.tensor([[0.0, 1.0], [0.0, -1.0]])
+    return forest
+
+
+def test_no_rows_are_not_moved(forest: Forest) -> None:
+    assert cutoff_shift(forest, np.zeros((0, 3)), CUT) == 0.0
+
+
+def test_a_checkpoint_keeps_what_was_learnt_and_does_without(tmp_path: Path) -> None:
+    tables = planted_corpus(tmp_path, 150)
+    torch.manual_seed(0)
+    dec = Dec(make_shape(load_example(tables[0]), ())).eval()
+    corpus = gather(tables, dec.shape)
+    plain = probabilities(dec, corpus)
+    hear_cells(dec, corpus)
+    heard = probabilities(dec, corpus)
+    others = [k for k in range(3) if k != CUT]
+    np.testing.assert_array_equal(heard[:, others], plain[:, others])
+    assert not np.allclose(heard[:, CUT], plain[:, CUT])
+    save_checkpoint(dec, tmp_path / "c.safetensors")
+    np.testing.assert_array_equal(probabilities(load_checkpoint(tmp_path / "c.safetensors"), corpus), heard)
+    dec.ignore_table()
+    np.testing.assert_array_equal(probabilities(dec, corpus), plain)
