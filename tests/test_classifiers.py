@@ -27,6 +27,7 @@ from demix_core.classifiers.train import (
     learn,
     make_shape,
     measure_trust,
+    probabilities,
     raw_logits,
 )
 from demix_core.errors import InputError
@@ -219,7 +220,7 @@ def test_it_learns_from_features_cells_and_tokens_and_survives_the_disk(tmp_path
     assert all(roc_auc_score(held.truth[:, k], logits[:, k]) > 0.85 for k in range(3))
     p = torch.sigmoid(torch.from_numpy(logits) * network.calibration[:, 0] + network.calibration[:, 1])
     assert p.mean(0).numpy() == pytest.approx(held.truth.mean(0), abs=0.03)
-    measure_trust(network, held)
+    measure_trust(network, held, probabilities(network, held))
     assert (network.trust[:, :, 0] <= network.trust[:, :, 1]).all() and network.trust.abs().max() < 0.3
     wrong = network.embed(held.rows(0, np.arange(len(held)), slice(24)))[1].detach().numpy()
     guilty = held.truth[:, 1] > 0.5

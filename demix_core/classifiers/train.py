@@ -155,7 +155,7 @@ def train_dec(folder: Path, out: Path, settings: TrainSettings, progress: Progre
     else:
         network = learn(shape, learned, settings, lambda f, m: progress(0.5 + 0.5 * f, m), start)
     calibrate(network, held)
-    measure_trust(network, held)
+    measure_trust(network, held, probabilities(network, held))
     save_checkpoint(network, out)
     card = make_card(network, held, settings, len(kept))
     card["sha256"] = hashlib.sha256(out.read_bytes()).hexdigest()
@@ -171,9 +171,11 @@ def calibrate_again(
     source = public_tables.HELD
     paths = build_corpus(folder, range(settings.tables), settings.seed, settings.workers, progress, source)
     tables = gather(paths, network.shape)
-    hear_cells(network, tables)
+    network.ignore_table()
     learn_own_share(network, tables)
-    measure_trust(network, tables)
+    plain = [calibrated(network, tables, view) for view in (0, 1)]
+    measure_trust(network, tables, unheard(network, tables, plain, folds_of(paths)))
+    hear_cells(network, tables, plain)
     save_checkpoint(network, out)
     said: dict[str, Any] = json.loads(card.read_text(encoding="utf-8")) if card.exists() else {}
     said["calibrated"] = {
@@ -181,6 +183,7 @@ def calibrate_again(
         "data": f"{len(paths)} tasks from public tables kept out of training, each error type in "
         f"{public_tables.HELD_SHARES[0]:.1%} to {public_tables.HELD_SHARES[1]:.0%} of the rows, log-uniform",
         "weights": {kind.value: round(float(network.share[k, 1]), 2) for k, kind in enumerate(ErrorType)},
+        "cutoff": f"{network.shape.cutoff} trees say how many rows with wrong cells are flagged",
     }
     said["sha256"] = hashlib.sha256(out.read_bytes()).hexdigest()
     out.with_suffix(".json").write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
@@ -387,14 +390,24 @@ def _platt(logits: np.ndarray, held: Corpus, k: int) -> tuple[float, float]:
     return float(line.coef_[0, 0]), float(line.intercept_[0])
 
 
-def probabilities(network: Dec, corpus: Corpus, view: int = 0) -> np.ndarray:
-    """float64 [R, 3] as a diagnosis gives them (spelling has no say): calibrated, moved by each table's own word."""
+def calibrated(network: Dec, corpus: Corpus, view: int = 0) -> np.ndarray:
+    """float64 [R, 3]: what each row alone says, before its table has its word."""
     scale, shift = network.calibration[:, 0].numpy(), network.calibration[:, 1].numpy()
-    p = 1 / (1 + np.exp(-(raw_logits(network, corpus, view) * scale + shift).astype(np.float64)))
+    return np.asarray(1 / (1 + np.exp(-(raw_logits(network, corpus, view) * scale + shift).astype(np.float64))))
+
+
+def heard(network: Dec, p: np.ndarray, corpus: Corpus) -> np.ndarray:
+    """float64 [R, 3]: p [R, 3] moved by each table's own word."""
+    moved = np.empty_like(p)
     for t in np.unique(corpus.table):
         here = corpus.table == t
-        p[here] = shifted(p[here], network.own_shifts(p[here]))
-    return p
+        moved[here] = shifted(p[here], network.own_shifts(p[here]))
+    return moved
+
+
+def probabilities(network: Dec, corpus: Corpus, view: int = 0) -> np.ndarray:
+    """float64 [R, 3] as a diagnosis gives them (spelling has no say)."""
+    return heard(network, calibrated(network, corpus, view), corpus)
 
 
 def learn_own_share(network: Dec, tables: Corpus) -> None:
@@ -406,19 +419,37 @@ def learn_own_share(network: Dec, tables: Corpus) -> None:
         network.share[k, 1] = WEIGHTS[int(np.argmax(reached))]
 
 
-def hear_cells(network: Dec, tables: Corpus) -> None:
-    """Learn how many rows with wrong cells to flag, from both environments of every table that has some."""
-    network.ignore_table()
-    network.share[:, 1] = 0.0
+def hear_cells(network: Dec, tables: Corpus, plain: Sequence[np.ndarray], of: np.ndarray | None = None) -> None:
+    """Learn how many rows with wrong cells to flag, from tables that have some.
+
+    plain: of calibrated, per environment; of: the numbers of the tables to learn from, None for all.
+    """
     looks, curves = [], []
-    for p in (probabilities(network, tables, view) for view in (0, 1)):
-        for t in np.unique(tables.table):
-            here = tables.table == t
-            wrong = tables.truth[here, CUT] > 0.5
-            if wrong.any():
-                looks.append(look_of(p[here], CUT))
-                curves.append(reached(p[here, CUT], wrong))
-    network.hear_table(learn_cutoff(looks, curves))
+    for t in np.unique(tables.table) if of is None else of:
+        here = tables.table == t
+        wrong = tables.truth[here, CUT] > 0.5
+        if wrong.any():
+            looks += [look_of(p[here], CUT) for p in plain]
+            curves += [reached(p[here, CUT], wrong) for p in plain]
+    network.ignore_table()
+    if looks:
+        network.hear_table(learn_cutoff(looks, curves))
+
+
+def folds_of(paths: Sequence[Path]) -> np.ndarray:
+    """int64 [T] of 0 and 1: all tasks of one public table in one of them."""
+    names = [public_tables.table_of(origin_of(path)) for path in paths]
+    return np.asarray(np.unique(names, return_inverse=True)[1] % 2)
+
+
+def unheard(network: Dec, tables: Corpus, plain: Sequence[np.ndarray], folds: np.ndarray) -> np.ndarray:
+    """float64 [R, 3] as probabilities, but how many cells to flag was learnt from the other fold. folds: int [T]."""
+    p = np.empty_like(plain[0])
+    for fold in np.unique(folds):
+        hear_cells(network, tables, plain, np.flatnonzero(folds != fold))
+        here = folds[tables.table] == fold
+        p[here] = heard(network, plain[0], tables)[here]
+    return p
 
 
 def _mean_f1(p: np.ndarray, tables: Corpus, k: int, weight: float) -> float:
@@ -433,9 +464,11 @@ def _mean_f1(p: np.ndarray, tables: Corpus, k: int, weight: float) -> float:
     return float(np.mean(found))
 
 
-def measure_trust(network: Dec, held: Corpus) -> None:
-    """How far estimates of shares and precision are off on tables that training never saw: 5 % and 95 % quantiles."""
-    p = probabilities(network, held)
+def measure_trust(network: Dec, held: Corpus, p: np.ndarray) -> None:
+    """How far estimates of shares and precision are off on tables that training never saw: 5 % and 95 % quantiles.
+
+    p: float64 [R, 3], as a diagnosis of tables never seen would give them.
+    """
     for k in range(len(ErrorType)):
         off: list[list[float]] = [[], []]
         for t in np.unique(held.table):
