@@ -26,14 +26,21 @@ GRID = np.arange(-3.0, 6.01, 0.5)
 
 QUANTILES = (0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
 ABOVE = (-1.0, 0.0, 1.0, 2.0, 3.0)
+"""What of the log-odds is looked at: quantiles, and how many lie above limits."""
+
 USUAL = 0.1
+"""The share of errors that probabilities are calibrated for, as in training."""
+
 DEPTH, TREES = 5, 200
 _GROWING: dict[str, Any] = {
     "learning_rate": 0.05, "max_depth": DEPTH, "max_leaf_nodes": None, "min_samples_leaf": 200, "max_features": 0.3,
     "early_stopping": False,
 }  # fmt: skip
 FURTHEST, STEPS = 12.0, 40
+"""Of log-odds: how far they are moved at most, and how often that is halved to find how far."""
+
 LEAST = 1e-7
+"""Probabilities are kept this far from 0 and 1."""
 
 
 def look_of(p: np.ndarray, k: int) -> np.ndarray:

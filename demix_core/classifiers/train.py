@@ -1,8 +1,8 @@
 """`train-dec`: draw a corpus, learn the DEC on it, calibrate it on tables kept out, write checkpoint and card.
 
 Four stages make the shipped one: many synthetic tables from scratch, then (`refine`) tasks from public tables, then
-(`twin_of`) the trees beside the network, grown on the same tasks; then (`calibrate`) how far a table's own word on its
-share of errors is believed, on tasks from tables that the stages before kept out.
+(`twin_of`) the trees beside the network, grown on the same tasks; then (`calibrate`) what a table itself says of how many
+errors it has, on tasks from tables that the stages before kept out.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 """Of a table's own word, that are tried."""
 
 HEARD = (ErrorType.LABEL,)
-"""The types of which a table's own word is heard. Not cells: many that are hard to tell look like few."""
+"""The types whose likeliest share is heard. Not cells, of which many that are hard to tell look like few: cutoff.py."""
 
 CELL_WEIGHT = 0.3
 """Weight of the cell loss (which cell is wrong) beside the three losses of the paper."""
@@ -74,8 +74,8 @@ class TrainSettings:
 
     refine: the checkpoint to go on from, on public tables instead of synthetic ones, as it reads them; twin_of: the
     checkpoint whose network is kept as it is and given a twin (forest.py) that learns from the same tables; unseen: a
-    corruption protocol whose examples are left out by both; calibrate: the checkpoint that only learns how far to
-    believe a table's own word; learning_rate: None for RATE, or REFINING_RATE.
+    corruption protocol whose examples are left out by both; calibrate: the checkpoint that only learns what a table's
+    own word is; learning_rate: None for RATE, or REFINING_RATE.
     """
 
     tables: int = 500
