@@ -1,8 +1,8 @@
 """`train-dec`: draw a corpus, learn the DEC on it, calibrate it on tables kept out, write checkpoint and card.
 
 Four stages make the shipped one: many synthetic tables from scratch, then (`refine`) tasks from public tables, then
-(`twin_of`) the trees beside the network, grown on the same tasks; then (`calibrate`) what a table itself says of how many
-errors it has, on tasks from tables that the stages before kept out.
+(`twin_of`) the trees beside the network, grown on the same tasks; then (`calibrate`) what a table itself says of how
+many errors it has, on tasks from tables that the stages before kept out.
 """
 
 from __future__ import annotations
