@@ -15,12 +15,11 @@ from demix_core.classifiers import public_tables
 from demix_core.classifiers import train as training
 from demix_core.classifiers.corpus import load_example
 from demix_core.classifiers.network import Dec, load_checkpoint, save_checkpoint
+from demix_core.classifiers.thresholds import USUAL_SHARE as USUAL
 from demix_core.classifiers.thresholds import expected_f1_threshold, log_odds, own_share, own_shift, shifted
 from demix_core.classifiers.train import TrainSettings, gather, learn_own_share, make_shape, probabilities
 from demix_core.types import ErrorType
 from tests.test_classifiers import planted_corpus
-
-USUAL = 0.1
 
 
 def told(share: float, apart: float, n: int = 20_000, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -92,11 +91,11 @@ def test_the_weight_of_the_best_f1_over_tables_is_learnt(tables: list[Path]) -> 
         found = []
         for t in range(len(tables)):
             p, y = plain[corpus.table == t, k], corpus.truth[corpus.table == t, k] > 0.5
-            q = shifted(p, own_shift(p, training.USUAL_SHARE, weight))
+            q = shifted(p, own_shift(p, USUAL, weight))
             found += [f1_score(y, q >= expected_f1_threshold(q))] if y.any() else []
         return float(np.mean(found))
 
-    assert dec.share[:, 0].tolist() == pytest.approx([training.USUAL_SHARE] * 3)
+    assert dec.share[:, 0].tolist() == pytest.approx([USUAL] * 3)
     for k, kind in enumerate(ErrorType):
         if kind not in training.HEARD:
             assert dec.share[k, 1] == 0

@@ -59,6 +59,9 @@ def _estimate(value: float, errors: np.ndarray) -> Estimate:
     return Estimate(value, low, high)
 
 
+USUAL_SHARE = 0.1
+"""The share of rows with one type of error that probabilities are calibrated for: about that of the training tables."""
+
 STEPS, CLOSE = 300, 1e-7
 LEAST_SHARE, MOST_SHARE = 1e-4, 0.99
 
@@ -69,7 +72,7 @@ def own_share(p: np.ndarray, usual: float) -> float:
     p is calibrated for tables with a share of `usual`: its odds are likelihood ratios times those. EM for the share
     alone (Saerens, Latinne and Decaestecker 2002); the likelihood is concave in it.
     """
-    odds, share = _odds(np.asarray(p, np.float64)), float(np.clip(np.mean(p), LEAST_SHARE, MOST_SHARE))
+    odds, share = logits(np.asarray(p, np.float64)), float(np.clip(np.mean(p), LEAST_SHARE, MOST_SHARE))
     for _ in range(STEPS):
         now = float(np.mean(1 / (1 + np.exp(-(odds + log_odds(share) - log_odds(usual))))))
         now = min(max(now, LEAST_SHARE), MOST_SHARE)
@@ -99,16 +102,17 @@ def shift_to_share(p: np.ndarray, share: float) -> np.ndarray:
 
 def shifted(p: np.ndarray, shift: float | np.ndarray) -> np.ndarray:
     """p [N, 3] with all log-odds moved by `shift`, or those of each type by its own, float [3]."""
-    return 1 / (1 + np.exp(-(_odds(p) + shift))) if np.any(shift) else p
+    return 1 / (1 + np.exp(-(logits(p) + shift))) if np.any(shift) else p
 
 
-def _odds(p: np.ndarray) -> np.ndarray:
+def logits(p: np.ndarray) -> np.ndarray:
+    """As many log-odds as probabilities, which are kept 1e-7 from 0 and 1."""
     return np.asarray(np.log(np.clip(p, 1e-7, 1 - 1e-7) / np.clip(1 - p, 1e-7, 1 - 1e-7)))
 
 
 def share_shift(p: np.ndarray, share: float) -> float:
     """The constant of shift_to_share; 0 where none does it."""
-    odds = _odds(p)
+    odds = logits(p)
 
     def excess(shift: float) -> float:
         clean = np.prod(1 / (1 + np.exp(odds + shift)), axis=1)

@@ -39,7 +39,7 @@ from demix_core.classifiers.features import CHANNEL_GROUPS
 from demix_core.classifiers.forest import TREES, grow
 from demix_core.classifiers.network import CUT, Dec, Rows, Shape, load_checkpoint, save_checkpoint
 from demix_core.classifiers.objective import cell_bce, centroid_spread, focal_bce, info_nce
-from demix_core.classifiers.thresholds import expected_f1_threshold, own_shift, shifted
+from demix_core.classifiers.thresholds import USUAL_SHARE, expected_f1_threshold, own_shift, shifted
 from demix_core.errors import InputError
 from demix_core.types import ErrorType, Progress, no_progress
 
@@ -53,9 +53,6 @@ RATE, REFINING_RATE = 2e-3, 6e-4
 
 TREE_ROWS = 250_000
 """Rows that trees are grown on: of each table as many, half of them under either environment."""
-
-USUAL_SHARE = 0.1
-"""The share of rows with one type of error that probabilities are calibrated for: about that of the training tables."""
 
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 """Of a table's own word, that are tried."""
