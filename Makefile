@@ -40,8 +40,8 @@ browser:
 
 # The shipped error classifier and what bench detect sets beside it, with their cards, in four stages: a network on
 # synthetic tables (drawn once, about 80 minutes on two cores), the same on tasks from public tables (drawn once, about
-# 40 minutes), trees beside it on the same tasks, and how far each believes what a table itself says of its share of
-# errors, on tasks from tables kept out (drawn once, about ten minutes). Draws are kept in .cache. Each training takes
+# 40 minutes), trees beside it on the same tasks, and what a table itself says of how many errors it has, on tasks
+# from tables kept out (drawn once, about ten minutes). Draws are kept in .cache. Each training takes
 # about ten minutes, the trees 25. The package of public tables is needed here and for bench development alone.
 .PHONY: dec
 FIRST := -m demix_core train-dec --corpus .cache/corpus --tables 4200 --epochs 2
