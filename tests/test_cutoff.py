@@ -134,3 +134,10 @@ def test_tasks_of_one_table_stay_in_one_fold(monkeypatch) -> None:
     monkeypatch.setattr("demix_core.classifiers.train.origin_of", lambda path: f"{path.parent.name}, {path.name}")
     folds = folds_of([Path(f"{table}/{task}") for task in range(3) for table in "abcd"])
     assert (folds.reshape(3, 4) == folds[:4]).all() and folds.sum() == 6
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("p", [0.0, 1e-12, 0.5, 1.0])
+def test_a_table_whose_rows_all_look_the_same_is_no_accident(forest: Forest, p: float) -> None:
+    assert np.isfinite(cutoff_shift(forest, np.full((50, 3), p), CUT))
+    assert np.isfinite(look_of(np.full((50, 3), p, np.float32), CUT)).all()

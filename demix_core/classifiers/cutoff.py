@@ -19,7 +19,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 
 from demix_core.classifiers.forest import Forest, filled
 from demix_core.classifiers.thresholds import (
-    LEAST_SHARE,
+    NEAREST,
     USUAL_SHARE,
     expected_f1_threshold,
     log_odds,
@@ -46,10 +46,10 @@ FURTHEST, STEPS = 12.0, 40
 
 def look_of(p: np.ndarray, k: int) -> np.ndarray:
     """float64 [D]: what probabilities p [N, 3] of a table look like, of type k in full."""
-    p = np.asarray(p, np.float64)
+    p = np.clip(np.asarray(p, np.float64), NEAREST, 1 - NEAREST)
     own, odds = p[:, k], logits(p[:, k])
     flagged = own[own >= expected_f1_threshold(own)]
-    means = np.log(p.mean(0).clip(LEAST_SHARE))
+    means = np.log(p.mean(0))
     above = [np.log((odds > limit).mean() + 2e-3) for limit in ABOVE]
     return np.array(
         [*np.quantile(odds, QUANTILES), means[k], log_odds(own_share(own, USUAL_SHARE)), *np.delete(means, k),

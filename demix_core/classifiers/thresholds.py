@@ -62,6 +62,7 @@ def _estimate(value: float, errors: np.ndarray) -> Estimate:
 USUAL_SHARE = 0.1
 """The share of rows with one type of error that probabilities are calibrated for: about that of the training tables."""
 
+NEAREST = 1e-7
 STEPS, CLOSE = 300, 1e-7
 LEAST_SHARE, MOST_SHARE = 1e-4, 0.99
 
@@ -106,8 +107,8 @@ def shifted(p: np.ndarray, shift: float | np.ndarray) -> np.ndarray:
 
 
 def logits(p: np.ndarray) -> np.ndarray:
-    """As many log-odds as probabilities, which are kept 1e-7 from 0 and 1."""
-    return np.asarray(np.log(np.clip(p, 1e-7, 1 - 1e-7) / np.clip(1 - p, 1e-7, 1 - 1e-7)))
+    """As many log-odds as probabilities, which come as near as NEAREST to 0 and 1."""
+    return np.asarray(np.log(np.clip(p, NEAREST, 1 - NEAREST) / np.clip(1 - p, NEAREST, 1 - NEAREST)))
 
 
 def share_shift(p: np.ndarray, share: float) -> float:
