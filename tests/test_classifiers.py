@@ -15,21 +15,14 @@ from sklearn.metrics import roc_auc_score
 
 from demix_core.classifiers import cell_features
 from demix_core.classifiers import train as training
+from demix_core.classifiers.calibrate import calibrate, measure_trust, probabilities, raw_logits
 from demix_core.classifiers.corpus import Example, draw_example, load_example, save_example
 from demix_core.classifiers.features import Features, context, set_statistics, with_ranks
+from demix_core.classifiers.gathered import gather, make_shape
 from demix_core.classifiers.network import Dec, Rows, Shape, load_checkpoint, save_checkpoint
 from demix_core.classifiers.objective import cell_bce, centroid_spread, focal_bce, info_nce
 from demix_core.classifiers.thresholds import expected_f1_threshold, shift_to_share, trust
-from demix_core.classifiers.train import (
-    TrainSettings,
-    calibrate,
-    gather,
-    learn,
-    make_shape,
-    measure_trust,
-    probabilities,
-    raw_logits,
-)
+from demix_core.classifiers.train import TrainSettings, learn
 from demix_core.errors import InputError
 from demix_core.types import no_progress
 

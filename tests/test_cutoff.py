@@ -12,22 +12,13 @@ from hypothesis import strategies as st
 from scipy.special import expit
 from sklearn.metrics import f1_score
 
+from demix_core.classifiers.calibrate import calibrated, folds_of, hear_cells, probabilities, raw_logits, unheard
 from demix_core.classifiers.corpus import load_example
 from demix_core.classifiers.cutoff import GRID, cutoff_shift, learn_cutoff, look_of, reached
 from demix_core.classifiers.forest import Forest
+from demix_core.classifiers.gathered import Corpus, gather, make_shape
 from demix_core.classifiers.network import CUT, Dec, load_checkpoint, save_checkpoint
 from demix_core.classifiers.thresholds import expected_f1_threshold, shifted
-from demix_core.classifiers.train import (
-    Corpus,
-    calibrated,
-    folds_of,
-    gather,
-    hear_cells,
-    make_shape,
-    probabilities,
-    raw_logits,
-    unheard,
-)
 from tests.test_classifiers import planted_corpus
 from tests.test_own_share import told
 
@@ -131,7 +122,7 @@ def test_what_is_believed_of_unseen_tables_was_learnt_from_others(planted) -> No
 
 
 def test_tasks_of_one_table_stay_in_one_fold(monkeypatch) -> None:
-    monkeypatch.setattr("demix_core.classifiers.train.origin_of", lambda path: f"{path.parent.name}, {path.name}")
+    monkeypatch.setattr("demix_core.classifiers.calibrate.origin_of", lambda path: f"{path.parent.name}, {path.name}")
     folds = folds_of([Path(f"{table}/{task}") for task in range(3) for table in "abcd"])
     assert (folds.reshape(3, 4) == folds[:4]).all() and folds.sum() == 6
 

@@ -12,11 +12,13 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from demix_core.classifiers import public_tables
 from demix_core.classifiers import train as training
+from demix_core.classifiers.calibrate import calibrate, raw_logits
 from demix_core.classifiers.cell_features import NAMES, OWN
 from demix_core.classifiers.corpus import load_example, save_example
 from demix_core.classifiers.forest import _GROWING, CELL_NUMBERS, SUSPECT_BY, Forest, describe_cells, fill, grow
+from demix_core.classifiers.gathered import gather, make_shape
 from demix_core.classifiers.network import Dec, load_checkpoint, save_checkpoint
-from demix_core.classifiers.train import TrainSettings, calibrate, gather, grow_twin, make_shape, raw_logits
+from demix_core.classifiers.train import TrainSettings, grow_twin
 from demix_core.errors import InputError
 from tests.test_classifiers import SHAPE, planted_corpus, some_rows
 

@@ -11,13 +11,15 @@ import torch
 from scipy.special import expit
 from sklearn.metrics import f1_score
 
-from demix_core.classifiers import public_tables
+from demix_core.classifiers import calibrate, public_tables
 from demix_core.classifiers import train as training
+from demix_core.classifiers.calibrate import learn_own_share, probabilities
 from demix_core.classifiers.corpus import load_example
+from demix_core.classifiers.gathered import gather, make_shape
 from demix_core.classifiers.network import Dec, load_checkpoint, save_checkpoint
 from demix_core.classifiers.thresholds import USUAL_SHARE as USUAL
 from demix_core.classifiers.thresholds import expected_f1_threshold, log_odds, own_share, own_shift, shifted
-from demix_core.classifiers.train import TrainSettings, gather, learn_own_share, make_shape, probabilities
+from demix_core.classifiers.train import TrainSettings
 from demix_core.types import ErrorType
 from tests.test_classifiers import planted_corpus
 
@@ -97,10 +99,10 @@ def test_the_weight_of_the_best_f1_over_tables_is_learnt(tables: list[Path]) -> 
 
     assert dec.share[:, 0].tolist() == pytest.approx([USUAL] * 3)
     for k, kind in enumerate(ErrorType):
-        if kind not in training.HEARD:
+        if kind not in calibrate.HEARD:
             assert dec.share[k, 1] == 0
             continue
-        best = max(training.WEIGHTS, key=lambda w: reached(k, w))
+        best = max(calibrate.WEIGHTS, key=lambda w: reached(k, w))
         assert reached(k, float(dec.share[k, 1])) == pytest.approx(reached(k, best))
 
 

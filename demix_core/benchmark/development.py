@@ -17,12 +17,13 @@ import pandas as pd
 from sklearn.metrics import average_precision_score, f1_score
 
 from demix_core.benchmark.detect import ABLATIONS, HEADLINE, NETWORK, OURS, SHORT, mean_and_spread, top, wide
+from demix_core.classifiers.calibrate import probabilities
 from demix_core.classifiers.corpus import Example, Source, build_corpus, describe
 from demix_core.classifiers.detect import SHIPPED
+from demix_core.classifiers.gathered import gather
 from demix_core.classifiers.network import Dec, load_checkpoint
 from demix_core.classifiers.public_tables import read_public, usable
 from demix_core.classifiers.thresholds import expected_f1_threshold
-from demix_core.classifiers.train import gather, probabilities
 from demix_core.modalities.tabular import infer_schema
 from demix_core.planting import split_and_plant
 from demix_core.settings import LoadSettings

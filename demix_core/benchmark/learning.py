@@ -16,9 +16,11 @@ import pandas as pd
 from demix_core.benchmark import development
 from demix_core.benchmark.detect import ABLATIONS, SHORT, mean_and_spread
 from demix_core.classifiers import public_tables
+from demix_core.classifiers.calibrate import calibrate
 from demix_core.classifiers.corpus import build_corpus, origin_of
+from demix_core.classifiers.gathered import gather
 from demix_core.classifiers.network import Dec, load_checkpoint
-from demix_core.classifiers.train import TrainSettings, calibrate, gather, grow_twin, learn, split
+from demix_core.classifiers.train import TrainSettings, grow_twin, learn, split
 from demix_core.workers import in_order
 
 TASKS, QUICK_TASKS = 1400, 60
