@@ -12,12 +12,20 @@ from hypothesis import strategies as st
 from scipy.special import expit
 from sklearn.metrics import f1_score
 
-from demix_core.classifiers.calibrate import calibrated, folds_of, hear_cells, probabilities, raw_logits, unheard
+from demix_core.classifiers.calibrate import (
+    calibrated,
+    cross_fitted,
+    folds_of,
+    learn_cell_cutoff,
+    probabilities,
+    raw_logits,
+)
 from demix_core.classifiers.corpus import load_example
-from demix_core.classifiers.cutoff import GRID, cutoff_shift, learn_cutoff, look_of, reached
+from demix_core.classifiers.cutoff import GRID, cutoff_shift, f1_curve, learn_cutoff, meta_features
 from demix_core.classifiers.forest import Forest
 from demix_core.classifiers.gathered import Corpus, gather, make_shape
-from demix_core.classifiers.network import CUT, Dec, load_checkpoint, save_checkpoint
+from demix_core.classifiers.network import CUTOFF_TYPE as K
+from demix_core.classifiers.network import Dec, load_checkpoint, save_checkpoint
 from demix_core.classifiers.thresholds import expected_f1_threshold, shifted
 from tests.test_classifiers import planted_corpus
 from tests.test_own_share import told
@@ -26,7 +34,7 @@ from tests.test_own_share import told
 def table(share: float, seed: int, n: int = 2_000) -> tuple[np.ndarray, np.ndarray]:
     """(p [n, 3], wrong [n]): a table whose probabilities are right where a tenth of the rows is wrong."""
     p, wrong = told(share, 2.8, n, seed)
-    p = np.stack([np.full(n, 0.1)] * CUT + [p] + [np.full(n, 0.1)] * (2 - CUT), 1)
+    p = np.stack([np.full(n, 0.1)] * K + [p] + [np.full(n, 0.1)] * (2 - K), 1)
     return p, wrong
 
 
@@ -35,13 +43,13 @@ def forest() -> Forest:
     """What 120 tables teach, with errors in .5 to 30 % of the rows."""
     shares = np.exp(np.random.default_rng(0).uniform(np.log(0.005), np.log(0.3), 120))
     tables = [table(share, seed) for seed, share in enumerate(shares)]
-    return learn_cutoff([look_of(p, CUT) for p, _ in tables], [reached(p[:, CUT], wrong) for p, wrong in tables])
+    return learn_cutoff([meta_features(p, K) for p, _ in tables], [f1_curve(p[:, K], wrong) for p, wrong in tables])
 
 
 def test_f1_at_every_threshold_is_scikit_learns() -> None:
     p, wrong = table(0.1, 1, 400)
-    expected = [f1_score(wrong, p[:, CUT] >= expit(t), zero_division=0) for t in GRID]
-    np.testing.assert_allclose(reached(p[:, CUT], wrong), expected)
+    expected = [f1_score(wrong, p[:, K] >= expit(t), zero_division=0) for t in GRID]
+    np.testing.assert_allclose(f1_curve(p[:, K], wrong), expected)
 
 
 @pytest.mark.parametrize("share", [0.005, 0.02, 0.3])
@@ -49,11 +57,11 @@ def test_few_errors_are_over_called_no_more_and_many_are_found_as_before(forest:
     gain, off = [], []
     for seed in range(1_000, 1_010):
         p, wrong = table(share, seed)
-        moved = shifted(p, np.eye(3)[CUT] * cutoff_shift(forest, p, CUT))
-        np.testing.assert_allclose(np.delete(moved, CUT, 1), np.delete(p, CUT, 1))
-        before, after = (f1_score(wrong, q >= expected_f1_threshold(q)) for q in (p[:, CUT], moved[:, CUT]))
+        moved = shifted(p, np.eye(3)[K] * cutoff_shift(forest, p, K))
+        np.testing.assert_allclose(np.delete(moved, K, 1), np.delete(p, K, 1))
+        before, after = (f1_score(wrong, q >= expected_f1_threshold(q)) for q in (p[:, K], moved[:, K]))
         gain.append(after - before)
-        off.append(abs(moved[:, CUT].mean() - wrong.mean()) - abs(p[:, CUT].mean() - wrong.mean()))
+        off.append(abs(moved[:, K].mean() - wrong.mean()) - abs(p[:, K].mean() - wrong.mean()))
     assert np.mean(gain) > (0.05 if share < 0.01 else -0.02)
     assert np.mean(off) < (0 if share < 0.01 else 0.03)
 
@@ -65,9 +73,9 @@ def test_the_flags_are_those_above_the_threshold_foreseen(seed: int, n: int, spr
     rng = np.random.default_rng(seed)
     p = expit(rng.normal(0, spread, (n, 3)))
     best = GRID[rng.integers(len(GRID))]
-    shift = cutoff_shift(only(best, len(look_of(p, CUT))), p, CUT)
-    moved = shifted(p, np.eye(3)[CUT] * shift)[:, CUT]
-    wanted = max(1, int((p[:, CUT] >= expit(best)).sum()))
+    shift = cutoff_shift(only(best, len(meta_features(p, K))), p, K)
+    moved = shifted(p, np.eye(3)[K] * shift)[:, K]
+    wanted = max(1, int((p[:, K] >= expit(best)).sum()))
     assert int((moved >= expected_f1_threshold(moved)).sum()) == pytest.approx(wanted, abs=max(1, 0.02 * n))
 
 
@@ -81,7 +89,7 @@ def only(best: float, numbers: int) -> Forest:
 
 
 def test_no_rows_are_not_moved(forest: Forest) -> None:
-    assert cutoff_shift(forest, np.zeros((0, 3)), CUT) == 0.0
+    assert cutoff_shift(forest, np.zeros((0, 3)), K) == 0.0
 
 
 @pytest.fixture
@@ -99,14 +107,14 @@ def planted(tmp_path: Path) -> tuple[Dec, Corpus, list[Path]]:
 def test_a_checkpoint_keeps_what_was_learnt_and_does_without(planted, tmp_path: Path) -> None:
     dec, corpus, _ = planted
     plain = probabilities(dec, corpus)
-    hear_cells(dec, corpus, [calibrated(dec, corpus, view) for view in (0, 1)])
-    heard = probabilities(dec, corpus)
-    others = [k for k in range(3) if k != CUT]
-    np.testing.assert_allclose(heard[:, others], plain[:, others])
-    assert not np.allclose(heard[:, CUT], plain[:, CUT])
+    learn_cell_cutoff(dec, corpus, [calibrated(dec, corpus, view) for view in (0, 1)])
+    adjusted = probabilities(dec, corpus)
+    others = [k for k in range(3) if k != K]
+    np.testing.assert_allclose(adjusted[:, others], plain[:, others])
+    assert not np.allclose(adjusted[:, K], plain[:, K])
     save_checkpoint(dec, tmp_path / "c.safetensors")
-    np.testing.assert_array_equal(probabilities(load_checkpoint(tmp_path / "c.safetensors"), corpus), heard)
-    dec.ignore_table()
+    np.testing.assert_array_equal(probabilities(load_checkpoint(tmp_path / "c.safetensors"), corpus), adjusted)
+    dec.drop_cutoff()
     np.testing.assert_array_equal(probabilities(dec, corpus), plain)
 
 
@@ -114,9 +122,9 @@ def test_what_is_believed_of_unseen_tables_was_learnt_from_others(planted) -> No
     dec, corpus, tables = planted
     plain = [calibrated(dec, corpus, view) for view in (0, 1)]
     folds = np.arange(len(tables)) % 2
-    p = unheard(dec, corpus, plain, folds)
+    p = cross_fitted(dec, corpus, plain, folds)
     for fold in (0, 1):
-        hear_cells(dec, corpus, plain, np.flatnonzero(folds != fold))
+        learn_cell_cutoff(dec, corpus, plain, np.flatnonzero(folds != fold))
         here = folds[corpus.table] == fold
         np.testing.assert_array_equal(p[here], probabilities(dec, corpus)[here])
 
@@ -129,6 +137,6 @@ def test_tasks_of_one_table_stay_in_one_fold(monkeypatch) -> None:
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("p", [0.0, 1e-12, 0.5, 1.0])
-def test_a_table_whose_rows_all_look_the_same_is_no_accident(forest: Forest, p: float) -> None:
-    assert np.isfinite(cutoff_shift(forest, np.full((50, 3), p), CUT))
-    assert np.isfinite(look_of(np.full((50, 3), p, np.float32), CUT)).all()
+def test_a_table_whose_rows_all_look_the_same_gives_numbers(forest: Forest, p: float) -> None:
+    assert np.isfinite(cutoff_shift(forest, np.full((50, 3), p), K))
+    assert np.isfinite(meta_features(np.full((50, 3), p, np.float32), K)).all()

@@ -87,7 +87,7 @@ def test_the_weight_of_the_best_f1_over_tables_is_learnt(tables: list[Path]) -> 
     dec = untrained(tables)
     corpus = gather(tables, dec.shape)
     plain = probabilities(dec, corpus)
-    learn_own_share(dec, corpus)
+    learn_own_share(dec, corpus, plain)
 
     def reached(k: int, weight: float) -> float:
         found = []
@@ -99,7 +99,7 @@ def test_the_weight_of_the_best_f1_over_tables_is_learnt(tables: list[Path]) -> 
 
     assert dec.share[:, 0].tolist() == pytest.approx([USUAL] * 3)
     for k, kind in enumerate(ErrorType):
-        if kind not in calibrate.HEARD:
+        if kind not in calibrate.OWN_SHARE_TYPES:
             assert dec.share[k, 1] == 0
             continue
         best = max(calibrate.WEIGHTS, key=lambda w: reached(k, w))

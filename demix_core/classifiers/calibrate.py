@@ -16,17 +16,17 @@ from sklearn.metrics import f1_score
 
 from demix_core.classifiers import public_tables
 from demix_core.classifiers.corpus import origin_of
-from demix_core.classifiers.cutoff import learn_cutoff, look_of, reached
+from demix_core.classifiers.cutoff import f1_curve, learn_cutoff, meta_features
 from demix_core.classifiers.gathered import Corpus
-from demix_core.classifiers.network import CUT, Dec
+from demix_core.classifiers.network import CUTOFF_TYPE, Dec
 from demix_core.classifiers.thresholds import USUAL_SHARE, expected_f1_threshold, own_shift, shifted
 from demix_core.types import ErrorType
 
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 """Of a table's own word, that are tried."""
 
-HEARD = (ErrorType.LABEL,)
-"""The types whose likeliest share is heard. Not cells, of which many that are hard to tell look like few: cutoff.py."""
+OWN_SHARE_TYPES = (ErrorType.LABEL,)
+"""The types whose likeliest share counts. Not cells, of which many that are hard to tell look like few: cutoff.py."""
 
 
 def raw_logits(network: Dec, corpus: Corpus, view: int = 0) -> np.ndarray:
@@ -49,7 +49,7 @@ def _halves(network: Dec, corpus: Corpus, view: int) -> tuple[np.ndarray, np.nda
 def calibrate(network: Dec, held: Corpus) -> None:
     """Platt scaling per type on tables that training never saw; network and twin alone first, then their mean."""
     network.share[:, 1] = 0.0  # until learn_own_share
-    network.ignore_table()
+    network.drop_cutoff()
     views = [_halves(network, held, view) for view in (0, 1)]
     own, twin = (np.concatenate(of) for of in zip(*views, strict=True))
     logits = own
@@ -74,7 +74,7 @@ def calibrated(network: Dec, corpus: Corpus, view: int = 0) -> np.ndarray:
     return np.asarray(1 / (1 + np.exp(-(raw_logits(network, corpus, view) * scale + shift).astype(np.float64))))
 
 
-def heard(network: Dec, p: np.ndarray, corpus: Corpus) -> np.ndarray:
+def adjusted(network: Dec, p: np.ndarray, corpus: Corpus) -> np.ndarray:
     """float64 [R, 3]: p [R, 3] moved by each table's own word."""
     moved = np.empty_like(p)
     for t in np.unique(corpus.table):
@@ -85,33 +85,35 @@ def heard(network: Dec, p: np.ndarray, corpus: Corpus) -> np.ndarray:
 
 def probabilities(network: Dec, corpus: Corpus, view: int = 0) -> np.ndarray:
     """float64 [R, 3] as a diagnosis gives them (spelling has no say)."""
-    return heard(network, calibrated(network, corpus, view), corpus)
+    return adjusted(network, calibrated(network, corpus, view), corpus)
 
 
-def learn_own_share(network: Dec, tables: Corpus) -> None:
-    """Of WEIGHTS, for HEARD types, the one of the largest mean F1 over tables, at a diagnosis' threshold; else 0."""
+def learn_own_share(network: Dec, tables: Corpus, p: np.ndarray) -> None:
+    """Of WEIGHTS, for OWN_SHARE_TYPES, the one of the largest mean F1 over tables, at a diagnosis' threshold; else 0.
+
+    p: float64 [R, 3], of calibrated.
+    """
     network.share[:] = torch.tensor([USUAL_SHARE, 0.0])
-    p = probabilities(network, tables)
-    for k in [list(ErrorType).index(kind) for kind in HEARD]:
-        reached = [_mean_f1(p[:, k], tables, k, weight) for weight in WEIGHTS]
-        network.share[k, 1] = WEIGHTS[int(np.argmax(reached))]
+    for k in [list(ErrorType).index(kind) for kind in OWN_SHARE_TYPES]:
+        found = [_mean_f1(p[:, k], tables, k, weight) for weight in WEIGHTS]
+        network.share[k, 1] = WEIGHTS[int(np.argmax(found))]
 
 
-def hear_cells(network: Dec, tables: Corpus, plain: Sequence[np.ndarray], of: np.ndarray | None = None) -> None:
+def learn_cell_cutoff(network: Dec, tables: Corpus, plain: Sequence[np.ndarray], of: np.ndarray | None = None) -> None:
     """Learn how many rows with wrong cells to flag, from tables that have some.
 
     plain: of calibrated, per environment; of: the numbers of the tables to learn from, None for all.
     """
-    looks, curves = [], []
+    described, curves = [], []
     for t in np.unique(tables.table) if of is None else of:
         here = tables.table == t
-        wrong = tables.truth[here, CUT] > 0.5
+        wrong = tables.truth[here, CUTOFF_TYPE] > 0.5
         if wrong.any():
-            looks += [look_of(p[here], CUT) for p in plain]
-            curves += [reached(p[here, CUT], wrong) for p in plain]
-    network.ignore_table()
-    if looks:
-        network.hear_table(learn_cutoff(looks, curves))
+            described += [meta_features(p[here], CUTOFF_TYPE) for p in plain]
+            curves += [f1_curve(p[here, CUTOFF_TYPE], wrong) for p in plain]
+    network.drop_cutoff()
+    if described:
+        network.add_cutoff(learn_cutoff(described, curves))
 
 
 def folds_of(paths: Sequence[Path]) -> np.ndarray:
@@ -120,13 +122,13 @@ def folds_of(paths: Sequence[Path]) -> np.ndarray:
     return np.asarray(np.unique(names, return_inverse=True)[1] % 2)
 
 
-def unheard(network: Dec, tables: Corpus, plain: Sequence[np.ndarray], folds: np.ndarray) -> np.ndarray:
+def cross_fitted(network: Dec, tables: Corpus, plain: Sequence[np.ndarray], folds: np.ndarray) -> np.ndarray:
     """float64 [R, 3] as probabilities, but how many cells to flag was learnt from the other fold. folds: int [T]."""
     p = np.empty_like(plain[0])
     for fold in np.unique(folds):
-        hear_cells(network, tables, plain, np.flatnonzero(folds != fold))
+        learn_cell_cutoff(network, tables, plain, np.flatnonzero(folds != fold))
         here = folds[tables.table] == fold
-        p[here] = heard(network, plain[0], tables)[here]
+        p[here] = adjusted(network, plain[0], tables)[here]
     return p
 
 

@@ -44,8 +44,8 @@ FURTHEST, STEPS = 12.0, 40
 """Of log-odds: how far they are moved at most, and how often that is halved to find how far."""
 
 
-def look_of(p: np.ndarray, k: int) -> np.ndarray:
-    """float64 [D]: what probabilities p [N, 3] of a table look like, of type k in full."""
+def meta_features(p: np.ndarray, k: int) -> np.ndarray:
+    """float64 [D]: numbers that tell tables apart by their probabilities p [N, 3], of type k in full."""
     p = np.clip(np.asarray(p, np.float64), NEAREST, 1 - NEAREST)
     own, odds = p[:, k], logits(p[:, k])
     flagged = own[own >= expected_f1_threshold(own)]
@@ -57,15 +57,15 @@ def look_of(p: np.ndarray, k: int) -> np.ndarray:
     )  # fmt: skip
 
 
-def reached(p: np.ndarray, wrong: np.ndarray) -> np.ndarray:
+def f1_curve(p: np.ndarray, wrong: np.ndarray) -> np.ndarray:
     """float64 [G]: F1 of flagging p [N] at each threshold of GRID. wrong: bool [N], some."""
     flags = logits(p)[:, None] >= GRID
     return np.asarray(2 * (flags & wrong[:, None]).sum(0) / (flags.sum(0) + wrong.sum()))
 
 
-def learn_cutoff(looks: Sequence[np.ndarray], curves: Sequence[np.ndarray], seed: int = 0) -> Forest:
-    """Trees that foresee F1. looks: of look_of; curves: of reached, for the same tables."""
-    x = np.concatenate([_with_thresholds(look) for look in looks]).astype(np.float32)
+def learn_cutoff(described: Sequence[np.ndarray], curves: Sequence[np.ndarray], seed: int = 0) -> Forest:
+    """Trees that foresee F1. described: of meta_features; curves: of f1_curve, for the same tables."""
+    x = np.concatenate([_with_thresholds(one) for one in described]).astype(np.float32)
     with one_thread():
         model = HistGradientBoostingRegressor(max_iter=TREES, random_state=seed, **_GROWING)
         model.fit(x, np.concatenate(list(curves)))
@@ -76,7 +76,7 @@ def cutoff_shift(forest: Forest, p: np.ndarray, k: int) -> float:
     """How far the log-odds of type k of p [N, 3] are moved; 0 for no rows."""
     if not len(p):
         return 0.0
-    foreseen = forest(torch.from_numpy(_with_thresholds(look_of(p, k)).astype(np.float32)))[:, 0].numpy()
+    foreseen = forest(torch.from_numpy(_with_thresholds(meta_features(p, k)).astype(np.float32)))[:, 0].numpy()
     odds = np.sort(logits(p[:, k]))[::-1]
     count = max(1, int((odds >= GRID[int(foreseen.argmax())]).sum()))
     return _shift_to_count(odds, count)
@@ -103,6 +103,6 @@ def _flagged(odds: np.ndarray, shift: float) -> int:
     return int((p >= p[expected.argmax()]).sum())
 
 
-def _with_thresholds(look: np.ndarray) -> np.ndarray:
+def _with_thresholds(described: np.ndarray) -> np.ndarray:
     """float64 [G, D + 1]: a line for each threshold of GRID."""
-    return np.column_stack([np.tile(look, (len(GRID), 1)), GRID])
+    return np.column_stack([np.tile(described, (len(GRID), 1)), GRID])

@@ -104,7 +104,7 @@ def _pool(h: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tens
     return kept.sum(1) / mask.sum(1).clamp(min=1), kept.amax(1)
 
 
-CUT = list(ErrorType).index(ErrorType.FEATURE)
+CUTOFF_TYPE = list(ErrorType).index(ErrorType.FEATURE)
 """The type whose number of flags is learnt (cutoff.py)."""
 
 
@@ -161,16 +161,16 @@ class Dec(nn.Module):
         self.project = nn.Linear(shape.embedding, shape.projection)
         self.cutoff: Forest | None = None
         if shape.cutoff:
-            self.hear_table(Forest(1, shape.cutoff, CUTOFF_DEPTH))
+            self.add_cutoff(Forest(1, shape.cutoff, CUTOFF_DEPTH))
         self.forest: Forest | None = None
         if shape.trees:
             self.add_twin(Forest(len(ErrorType), shape.trees, DEPTH))
 
-    def hear_table(self, cutoff: Forest) -> None:
+    def add_cutoff(self, cutoff: Forest) -> None:
         """Take these trees to say how many cells to flag from now on."""
         self.shape, self.cutoff = replace(self.shape, cutoff=cutoff.column.shape[1]), cutoff
 
-    def ignore_table(self) -> None:
+    def drop_cutoff(self) -> None:
         """Do without them."""
         self.shape, self.cutoff = replace(self.shape, cutoff=0), None
 
@@ -218,7 +218,7 @@ class Dec(nn.Module):
         """float64 [3]: how far the log-odds of a whole table's probabilities [N, 3] are moved by its own word."""
         shifts = np.array([own_shift(p[:, k], *map(float, self.share[k])) for k in range(len(ErrorType))])
         if self.cutoff is not None:
-            shifts[CUT] = cutoff_shift(self.cutoff, p, CUT)
+            shifts[CUTOFF_TYPE] = cutoff_shift(self.cutoff, p, CUTOFF_TYPE)
         return shifts
 
     def pick(self, features: Features) -> tuple[np.ndarray, np.ndarray]:

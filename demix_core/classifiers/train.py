@@ -24,12 +24,12 @@ from demix_core.classifiers import public_tables
 from demix_core.classifiers.calibrate import (
     calibrate,
     calibrated,
+    cross_fitted,
     folds_of,
-    hear_cells,
+    learn_cell_cutoff,
     learn_own_share,
     measure_trust,
     probabilities,
-    unheard,
 )
 from demix_core.classifiers.corpus import (
     ARCHITECTURES,
@@ -141,11 +141,10 @@ def calibrate_again(
     source = public_tables.HELD
     paths = build_corpus(folder, range(settings.tables), settings.seed, settings.workers, progress, source)
     tables = gather(paths, network.shape)
-    network.ignore_table()
-    learn_own_share(network, tables)
     plain = [calibrated(network, tables, view) for view in (0, 1)]
-    measure_trust(network, tables, unheard(network, tables, plain, folds_of(paths)))
-    hear_cells(network, tables, plain)
+    learn_own_share(network, tables, plain[0])
+    measure_trust(network, tables, cross_fitted(network, tables, plain, folds_of(paths)))
+    learn_cell_cutoff(network, tables, plain)
     save_checkpoint(network, out)
     said: dict[str, Any] = json.loads(card.read_text(encoding="utf-8")) if card.exists() else {}
     said["calibrated"] = {
