@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +15,7 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from demix_core.benchmark import architectures, calibration, detect, grades, probe
+from demix_core.benchmark import architectures, calibration, detect, grades, probe, raha
 from demix_core.benchmark._peers import PEERS
 from demix_core.benchmark._tables import ASSETS, load
 from demix_core.benchmark.real import TARGETS, tally
@@ -206,6 +209,75 @@ def test_cells_are_tallied_one_by_one() -> None:
     line = found.line()
     assert line["detect F1"] == pytest.approx(2 / 3, abs=1e-3)
     assert line["repair precision"] == pytest.approx(1 / 3, abs=1e-3)
+
+
+class FakeRaha(ModuleType):
+    """A package that finds one of two wrong cells and mends what it is told of."""
+
+    def __init__(self) -> None:
+        super().__init__("raha")
+        self.told: list[dict[tuple[int, int], str]] = []
+        self.budgets: list[int] = []
+        outer = self
+
+        class Data:
+            def __init__(self, table: dict[str, str]) -> None:
+                self.dirty, self.clean = (pd.read_csv(table[key], dtype=str) for key in ("path", "clean_path"))
+                assert len(self.dirty) == len(self.clean) > 0 and table["name"] == "hospital"
+                self.detected_cells: dict[tuple[int, int], str] = {}
+
+            def get_actual_errors_dictionary(self) -> dict[tuple[int, int], str]:
+                return {(0, 0): "x", (1, 0): "y"}
+
+            def get_data_cleaning_evaluation(self, found: dict[tuple[int, int], str]) -> list[float]:
+                share = len(found) / 2
+                return [1.0, share, share + 0.1, 0.9, share, share + 0.2]
+
+        class Detection:
+            LABELING_BUDGET = 0
+
+            def run(self, table: dict[str, str]) -> dict[tuple[int, int], str]:
+                print("noise")
+                outer.budgets.append(self.LABELING_BUDGET)
+                return {(0, 0): "JUST A DUMMY VALUE"}
+
+        class Correction:
+            LABELING_BUDGET, SAVE_RESULTS = 0, True
+
+            def run(self, data: Any) -> dict[tuple[int, int], str]:
+                assert not self.SAVE_RESULTS
+                outer.told.append(data.detected_cells)
+                outer.budgets.append(self.LABELING_BUDGET)
+                return data.detected_cells
+
+        self.Dataset, self.Detection, self.Correction = Data, Detection, Correction
+
+
+def test_raha_and_baran_are_run_and_scored_by_their_own_package(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    package = FakeRaha()
+    monkeypatch.setitem(sys.modules, "raha", package)
+    found, both, told = raha.run(quick=True)["table"]
+    assert (found["system"], found["recall"], found["F1"]) == ("Raha: cells found", 0.5, 0.6)
+    assert (both["precision"], both["F1"], told["recall"], told["F1 sd"]) == (0.9, 0.7, 1.0, 0.0)
+    assert [len(cells) for cells in package.told] == [1, 2] and set(package.budgets) == {raha.LABELLED}
+    assert capsys.readouterr().out == ""
+
+
+def test_raha_missing_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "raha", None)
+    with pytest.raises(InputError, match="pip install raha"):
+        raha.run(quick=True)
+
+
+def test_means_over_runs_of_raha_are_per_table_and_system() -> None:
+    runs = pd.DataFrame(
+        [{"table": t, "system": s, "run": k, "precision": 1.0, "recall": 0.5, "F1": f}
+         for t, s, f0 in (("a", "u", 0.2), ("a", "v", 0.6)) for k, f in enumerate((f0, f0 + 0.2))]
+    )  # fmt: skip
+    first, second = raha.report(runs)["table"]
+    assert (first["F1"], first["F1 sd"], second["F1"]) == (0.3, 0.141, 0.7)
 
 
 def grades_table(n: int = 300) -> pd.DataFrame:

@@ -101,3 +101,18 @@ def test_every_requirement_is_pinned_and_says_what_it_is_for() -> None:
 def test_changelog_speaks_of_the_present_version() -> None:
     version = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
     assert version and f"## {version[1]}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_what_the_readme_says_of_raha_and_baran_is_the_benchmark() -> None:
+    found, ours = (
+        json.loads((ROOT / "assets" / "benchmark" / f"{name}.json").read_text(encoding="utf-8"))["table"]
+        for name in ("raha", "real")
+    )
+    for table in ("hospital", "beers", "rayyan"):
+        finds, both, told = (line for line in found if line["table"] == table)
+        (line,) = (one for one in ours if one["table"] == table and one["suggestions"] == "all")
+        raha = ", ".join(f"{finds[f]:.3f}" for f in ("precision", "recall", "F1"))
+        mends = " | ".join(f"{one['F1']:.3f} ± {one['F1 sd']:.3f}" for one in (both, told))
+        demix = ", ".join(f"{line[f'detect {f}']:.2f}" for f in ("precision", "recall", "F1"))
+        row = f"{raha} ± {finds['F1 sd']:.3f} | {mends} | {demix} | {line['repair F1']:.2f}"
+        assert f"| {table.title()} | {row} |".replace(" 0.", " .") in README, row
