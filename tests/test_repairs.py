@@ -274,6 +274,18 @@ def test_a_unit_must_be_the_usual_ratio_to_what_the_row_suggests() -> None:
     assert set(find_patterns(frame, schema, wrong, find_oddities(frame, schema), told)) == set(told)
 
 
+def test_what_could_never_have_stood_in_the_column_undoes_no_mistake() -> None:
+    """53 among whole numbers from 4 to 6 is not ten times 5.3: nobody ever wrote 5.3 there."""
+    bad = list(range(0, 200, 20))
+    whole = [str(i % 3 + 4) for i in range(200)]
+    assert not fixes(["53" if i in bad else v for i, v in enumerate(whole)], ColumnKind.NUMERIC, bad)
+    tenths = [f"{float(v):.1f}" for v in whole]
+    some = [f"{51 + i / 20:.1f}" if i in bad else v for i, v in enumerate(tenths)]
+    assert {new for new, _ in fixes(some, ColumnKind.NUMERIC, bad).values()} == {
+        f"{5.1 + k / 10:.1f}" for k in range(10)
+    }
+
+
 def test_a_wrong_sign_is_turned_around() -> None:
     numbers = np.random.default_rng(3).integers(400, 600, 100)
     bad = list(range(0, 100, 10))

@@ -61,6 +61,21 @@ def test_cells_are_guessed_from_what_is_left_where_errors_come_together() -> Non
     assert off < 0.5 * np.abs(np.median(price) - price)[:ASKED].mean()
 
 
+def test_rows_that_look_wrong_teach_nothing() -> None:
+    """Errors come together: where one cell is, the other is as well, and trees would learn to foretell the mistake."""
+    r = np.random.default_rng(4)
+    loss, hours = np.where(r.random(900) < 0.03, 1900.0, 0.0), r.uniform(20, 60, 900)
+    true = loss.copy()
+    loss[: 2 * ASKED], hours[: 2 * ASKED] = 2117, 500
+    frame, schema = numbers(loss=loss, hours=hours, y=r.normal(0, 1, 900))
+    asked = np.zeros((900, 2), bool)
+    asked[:ASKED, 0] = True
+    doubt = np.where(np.arange(900) < 2 * ASKED, 0.4, 0.05)
+    assert errors(guess_cells(frame, schema, asked * 1.0, asked), 0, true).mean() > 1000
+    assert errors(guess_cells(frame, schema, asked * 1.0, asked, doubt=doubt), 0, true).mean() < 100
+    assert guess_cells(frame, schema, asked * 1.0, asked, doubt=np.ones(900)), "no other rows: all teach"
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_where_the_other_cells_say_nothing_the_median_is_guessed(seed: int) -> None:
     r = np.random.default_rng(seed)

@@ -104,6 +104,10 @@ class Evidence:
     def _texts(self) -> dict[str, np.ndarray]:
         return {}
 
+    def probability(self, kind: ErrorType) -> np.ndarray:
+        """float32 [N], of one error type."""
+        return np.asarray(self.probabilities[:, list(ErrorType).index(kind)])
+
     def likely(self) -> np.ndarray:
         """The mean of the model's and the out-of-fold predictions, float [N, K] (regression: [N, 1])."""
         return (self.model.astype(np.float64) + self.out_of_fold) / 2

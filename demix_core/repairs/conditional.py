@@ -1,9 +1,10 @@
 """What a cell would be, judging by the other cells of its row: boosted trees per column, asked only where it matters.
 
-Trained on rows without suspect cells (where a row's errors come together, its other cells are wrong as well); suspect
-cells count as missing, and the label is left out, so that a repair tells a later model nothing of the label. Numbers:
-errors often come to the same columns of a row, so half of the rows learnt from get the gaps of rows that will be asked
-about (trees that never saw a gap make nothing of one); two learners and the median are blended by held rows.
+Trained on rows without suspect cells that look clean altogether: where a row's errors come together, its other cells
+are wrong as well, and trees would learn to foretell one error from the next. Suspect cells count as missing, and the
+label is left out, so that a repair tells a later model nothing of the label. Numbers: errors often come to the same
+columns of a row, so half of the rows learnt from get the gaps of rows that will be asked about (trees that never saw
+a gap make nothing of one); two learners and the median are blended by held rows.
 Cost: one fit (numbers: two) on at most FIT_ROWS rows per column with suspect cells.
 """
 
@@ -23,7 +24,10 @@ from demix_core.signals.trees import Trees, blend, some_value, trees_of
 from demix_core.types import ColumnKind, Schema
 
 SUSPECT = 0.5
-FIT_ROWS, LEAST_ROWS = 6000, 40
+DOUBT = 0.2
+"""P(the row has a wrong cell) from which it teaches nothing, while enough other rows are there."""
+
+FIT_ROWS, ENOUGH_ROWS, LEAST_ROWS = 6000, 150, 40
 ITERATIONS = 40
 MOST_CATEGORIES = 30
 """Categories that are predicted, the most frequent ones."""
@@ -121,13 +125,15 @@ def guess_cells(
     wrong: np.ndarray,
     asked: np.ndarray,
     far: np.ndarray | None = None,
+    doubt: np.ndarray | None = None,
     seed: int = 0,
 ) -> dict[tuple[int, int], Guess]:
     """{(position of the row, place of the feature): guess} of the asked cells, bool [N, F]. frame: texts.
 
     far: bool [N, F], cells so far from the bulk that nothing is learned from them, nor are they ever suggested.
+    doubt: float [N], P(the row has a wrong cell).
     """
-    return learn_guesser(frame, schema, wrong, asked, far, seed).guess(frame, schema, wrong, asked)
+    return learn_guesser(frame, schema, wrong, asked, far, doubt, seed).guess(frame, schema, wrong, asked)
 
 
 def learn_guesser(
@@ -136,12 +142,14 @@ def learn_guesser(
     wrong: np.ndarray,
     asked: np.ndarray,
     far: np.ndarray | None = None,
+    doubt: np.ndarray | None = None,
     seed: int = 0,
 ) -> Guesser:
     """What guess_cells learns of a table; arguments as there."""
     columns = Columns.of(frame, schema)
     bad = wrong >= SUSPECT
     calm = ~bad.any(1) & ~asked.any(1)
+    doubt = np.zeros(len(frame)) if doubt is None else doubt
     hidden = np.where(bad | asked, np.nan, columns.matrix(frame, schema))
     made: list[ColumnGuesser] = []
     rng = np.random.default_rng(seed)
@@ -150,7 +158,7 @@ def learn_guesser(
         series = frame[column.name]
         fine = ~bad[:, place] & ~asked[:, place] & (labels(series) != "")
         fine &= True if far is None else ~far[:, place]
-        fit = np.flatnonzero(fine & calm) if (fine & calm).sum() >= LEAST_ROWS else np.flatnonzero(fine)
+        fit = _least_doubted(fine & calm if (fine & calm).sum() >= LEAST_ROWS else fine, doubt)
         if len(fit) < LEAST_ROWS or hidden.shape[1] < 2:
             continue
         fit = rng.permutation(fit)[:FIT_ROWS]
@@ -161,6 +169,13 @@ def learn_guesser(
             learned = learn(series, others, fit, rows, seed, int(place))
             made += [learned] if learned is not None else []
     return Guesser(columns, tuple(made))
+
+
+def _least_doubted(rows: np.ndarray, doubt: np.ndarray) -> np.ndarray:
+    """int [n]: of these rows, bool [N], those below DOUBT, or the ENOUGH_ROWS least doubted."""
+    some = np.flatnonzero(rows)
+    enough = max(int((doubt[some] < DOUBT).sum()), ENOUGH_ROWS)
+    return np.sort(some[np.argsort(doubt[some], kind="stable")[:enough]])
 
 
 def _gapped(x: np.ndarray, asked: np.ndarray, share: float, seed: int) -> np.ndarray:

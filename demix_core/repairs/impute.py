@@ -62,7 +62,8 @@ def asked_cells(wrong: np.ndarray, rows: np.ndarray) -> np.ndarray:
 def learn(evidence: Evidence, rows: np.ndarray) -> Learned:
     """What the cells of a table teach, when these rows are the ones to be mended."""
     asked, frame, schema, wrong = asked_cells(evidence.wrong, rows), evidence.frame, evidence.schema, evidence.wrong
-    guesser = learn_guesser(frame, schema, wrong, asked, evidence.oddities.distance >= TAIL)
+    far, doubt = evidence.oddities.distance >= TAIL, evidence.probability(ErrorType.FEATURE)
+    guesser = learn_guesser(frame, schema, wrong, asked, far, doubt)
     expected = {at: guess.text for at, guess in guesser.guess(frame, schema, wrong, asked).items()}
     return Learned(guesser, learn_shared(frame, schema, np.where(asked, wrong, 0), evidence.oddities, expected))
 
@@ -134,7 +135,7 @@ def _proposal(evidence: Evidence, row: int, place: int, fix: Fix | None, guess: 
         return None
     likely = dict([(guess.text, guess.probability), *guess.others, ("", np.nan)])
     others = tuple((text, p) for text, p in likely.items() if text not in (new, old))
-    in_error = float(evidence.probabilities[row, list(ErrorType).index(ErrorType.FEATURE)])
+    in_error = float(evidence.probability(ErrorType.FEATURE)[row])
     certainty = float(evidence.wrong[row, place]) / max(in_error, 1e-6)  # P(this cell | the row has a wrong cell)
     view = view_cell(evidence.cells, evidence.oddities, row, place, evidence.laws)
     reason = cell_reason(column, old, guess, view, fix)

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,6 +37,9 @@ FACTORS = (-1.0, 1e-3, 1e-2, 1e-1, 1e1, 1e2, 1e3)
 
 NEAR = 1.5
 """The usual ratio of cells to what is expected may be off the factor by this much."""
+
+WRITTEN = 1e-6
+"""Relative error of a number that was written, scaled and read again."""
 
 RARE = 0.002
 """A category below this share of the rows may be a misspelling."""
@@ -148,7 +152,7 @@ def _mended_numbers(one: Shared, series: pd.Series, column: Column, suspect: np.
             yield int(i), Fix(f"{column.name}: {value:g} stands for unknown", "", stands[value])
         elif one.factor and value != 0 and not one.low <= value <= one.high:
             mended = value / one.factor
-            if one.low <= mended <= one.high:
+            if one.low <= mended <= one.high and _writable(mended, one.decimals):
                 yield int(i), Fix(f"{column.name}: cells that {one.what}", f"{mended:.{one.decimals}f}", one.words)
 
 
@@ -211,7 +215,8 @@ def _of_units(
     if len(outside) < LEAST_CELLS:
         return shared
     mended = {f: numbers[outside] / f for f in FACTORS}
-    inside = {f: (v >= low) & (v <= high) & (numbers[outside] != 0) for f, v in mended.items()}
+    decimals = decimals_of(series, suspect)
+    inside = {f: (v >= low) & (v <= high) & (numbers[outside] != 0) & _writable(v, decimals) for f, v in mended.items()}
     best = max(FACTORS, key=lambda f: int(inside[f].sum()))
     hits = int(inside[best].sum())
     if hits < max(LEAST_CELLS, LEAST_SHARE * len(outside)):
@@ -220,7 +225,6 @@ def _of_units(
         return shared
     what = "have the wrong sign" if best < 0 else f"are {best:g} times what they should be"
     words = f"{hits:,} suspect cells {what}, as in another unit" if best > 0 else f"{hits:,} suspect cells {what}"
-    decimals = decimals_of(series, suspect)
     return replace(shared, factor=best, decimals=decimals, what=what, words=words)
 
 
@@ -236,6 +240,15 @@ def _usual_ratio(numbers: np.ndarray, rows: np.ndarray, factor: float, likely: M
         return True
     ratio = float(np.median(numbers[known][told] / wanted[told])) / factor
     return 1 / NEAR <= ratio <= NEAR
+
+
+def _writable(values: Any, decimals: int) -> Any:
+    """Whether numbers could stand in a column of so many decimals; an undone mistake is a value that was once there.
+
+    >>> _writable(np.array([7.0, 0.7, 12.25]), 0).tolist(), bool(_writable(12.25, 2))
+    ([True, False, False], True)
+    """
+    return np.isclose(values, np.round(values, decimals), rtol=WRITTEN, atol=0.0)
 
 
 def decimals_of(series: pd.Series, suspect: np.ndarray) -> int:

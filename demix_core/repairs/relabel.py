@@ -69,7 +69,7 @@ def learn(evidence: Evidence, rows: np.ndarray) -> TargetGuesser | None:
     """How to guess the target of these rows, the ones to be mended; None for classes and for too few rows."""
     if evidence.classes:
         return None
-    doubt = evidence.probabilities[:, list(ErrorType).index(ErrorType.LABEL)]
+    doubt = evidence.probability(ErrorType.LABEL)
     return learn_target(evidence.frame, evidence.schema, evidence.given, doubt, evidence.wrong, rows)
 
 
