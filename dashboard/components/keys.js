@@ -54,6 +54,10 @@ function flush(field, ahead) {
   if (ahead.enter) setTimeout(() => field.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", code: "Enter", keyCode: 13, bubbles: true })), 60);
 }
 
+function fieldIn(box) {                        // Streamlit heeds Enter only where the form has its button, which comes after the field
+  return document.querySelector(`${box} [data-testid=stFormSubmitButton] button`) && document.querySelector(`${box} input, ${box} textarea`);
+}
+
 function focusField(wish) {
   if (!wish || shared.focused === wish) return;
   shared.focused = wish;
@@ -64,7 +68,7 @@ function focusField(wish) {
   let frames = 90, found = null, typed = false;
   const stop = (event) => { if (event.isTrusted) frames = 0; };  // the person's own doing, not ours
   const look = () => {                         // for a while, as Streamlit renders the field late and sets the caret itself
-    const field = document.querySelector(`${box} input, ${box} textarea`);
+    const field = fieldIn(box);
     if (field && field !== found) {
       found = field;
       frames = Math.max(frames, 20);
