@@ -167,6 +167,26 @@ def test_typing_errors_are_flagged_explained_and_mended(messy: tuple[pd.DataFram
         assert "looks like" in patch["reason"] or "is no number, but" in patch["reason"]
 
 
+def test_a_number_with_a_sign_is_read_wherever_a_plain_one_lies(tmp_path: Path) -> None:
+    rng = np.random.default_rng(8)
+    n = 400
+    rate = rng.lognormal(-3, 0.6, n).round(3)  # a long tail: many numbers lie far from the bulk
+    frame = pd.DataFrame({"rate": rate.astype(str), "size": rng.normal(30, 9, n).round(1)})
+    frame["late"] = np.where(rate * 200 + rng.normal(0, 5, n) > 12, "yes", "no")
+    true = frame["rate"].copy()
+    signed = (np.arange(n) % 3 == 0) & (rate < rate.max()) & (rate > rate.min())
+    frame.loc[signed, "rate"] = true[signed] + "%"
+    frame.to_csv(tmp_path / "rates.csv", index=False)
+    settings = Settings(load=LoadSettings(target="late"), map=MapSettings(method="pca"))
+    run = diagnose(tmp_path / "rates.csv", tmp_path / "run", settings)
+    patches = run.patches()
+    found = patches[patches["column"] == "rate"].set_index("row_id")["new"]
+    rows = run.diagnosis()["row_id"].to_numpy()
+    highest = true[rows[~signed[rows]]].astype(float).max()
+    wanted = [row for row in rows[signed[rows]] if float(true[row]) <= highest]
+    assert len(wanted) > 80 and found[wanted].tolist() == true[wanted].tolist()
+
+
 def test_labels_spelt_otherwise_are_told_when_the_table_is_read() -> None:
     frame = pd.DataFrame({"a": [str(i % 7) for i in range(90)], "y": ["yes", "no"] * 44 + ["YES", "yees"]})
     _, notes = infer_schema(frame, LoadSettings(target="y"))

@@ -10,7 +10,7 @@ import pytest
 from demix_core.errors import InputError
 from demix_core.modalities.tabular import TabularEncoder, infer_schema, load
 from demix_core.settings import LoadSettings
-from demix_core.types import Task
+from demix_core.types import ColumnKind, Task
 
 
 def _frame(n: int = 60) -> pd.DataFrame:
@@ -58,3 +58,27 @@ def test_regression_target_keeps_the_decimals() -> None:
 def test_unknown_target_names_close_ones() -> None:
     with pytest.raises(InputError, match="flag"):
         infer_schema(_frame(), LoadSettings(target="flags"))
+
+
+def _mixed(texts: list[str], n: int = 300) -> pd.DataFrame:
+    """A column with these texts by turns, three fifths plain numbers, beside a target."""
+    cells = [texts[i % len(texts)] if i % 5 < 2 else f"{i % 7}.5" for i in range(n)]
+    return pd.DataFrame({"a": cells, "y": ["p", "q", "q"] * (n // 3)}).astype("str")
+
+
+@pytest.mark.parametrize("texts", [["3.5%", "4%", "5%"], ["$3.5", "$ 2", "$2.5"], ["2 OZ.", "3 oz", "4.5 Oz"]])
+def test_numbers_of_which_many_bear_a_sign_are_numbers(texts: list[str]) -> None:
+    schema, notes = infer_schema(_mixed(texts), LoadSettings(target="y"))
+    assert schema.kind("a") is ColumnKind.NUMERIC
+    (told,) = [note for note in notes if "'a'" in note]
+    assert told.startswith("120 cells") and f"'{texts[0]}'" in told
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [["3a", "4a", "5a"], ["1OT"], ["3 days", "2 weeks", "1 days", "4 days"], ["300%", "400%", "500%"], ["low", "high"]],
+    ids=["codes", "a value", "two units", "beyond the plain numbers", "words"],
+)
+def test_numbers_beside_codes_units_or_words_are_categories(texts: list[str]) -> None:
+    schema, _ = infer_schema(_mixed(texts), LoadSettings(target="y"))
+    assert schema.kind("a") is ColumnKind.CATEGORICAL

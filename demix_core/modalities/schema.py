@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pandas as pd
 
-from demix_core.columns import datetime_format, is_missing, labels, to_datetime, to_numeric, to_text
+from demix_core.columns import datetime_format, is_missing, labels, signed_number, to_datetime, to_numeric, to_text
 from demix_core.errors import InputError
 from demix_core.settings import LoadSettings
 from demix_core.spelling import Vocabulary
@@ -26,6 +26,10 @@ IDENTIFIER_NAME = re.compile(
 )
 PARSED_SHARE = 0.95
 """Share of the present cells that must be numbers (or times) for the column to be numeric (or a datetime)."""
+PLAIN_SHARE = 0.5
+"""Share of the present cells that must be plain numbers where others bear a sign or unit ('5%', '12 oz')."""
+LEAST_SIGNED = 3
+"""Different numbers that bear it; a single '1OT' beside 1 to 4 is a value of its own."""
 MANY_CATEGORIES = 1000
 SPELLINGS_SHOWN = 3
 
@@ -159,6 +163,9 @@ def _kind(series: pd.Series) -> tuple[ColumnKind, str]:
     values = to_numeric(series)[present]
     if float(np.isfinite(values).mean()) >= PARSED_SHARE:
         return _numeric_kind(str(name), values, len(distinct))
+    signed = _signed(str(name), texts[present], values)
+    if signed:
+        return ColumnKind.NUMERIC, signed
     times = to_datetime(series) if pd.api.types.is_datetime64_any_dtype(series) or datetime_format(series) else None
     if times is not None and float(np.isfinite(times[present]).mean()) >= PARSED_SHARE:
         return ColumnKind.DATETIME, ""
@@ -175,6 +182,32 @@ def _numeric_kind(name: str, values: np.ndarray, distinct: int) -> tuple[ColumnK
     infinite = int((~np.isfinite(values)).sum())
     note = f"{infinite} cells of the numeric column '{name}' are no finite number and count as missing."
     return ColumnKind.NUMERIC, note if infinite else ""
+
+
+def _signed(name: str, texts: np.ndarray, values: np.ndarray) -> str:
+    """What is said of a column of numbers of which many bear the same sign or unit; "" where it is none.
+
+    Codes are none ('12a', '1OT'), nor are several units, for nobody says which one the plain numbers have, nor signed
+    numbers that lie where no plain one does. texts, values: of the present cells.
+    """
+    plain = values[np.isfinite(values)]
+    if len(plain) < PLAIN_SHARE * len(values):
+        return ""
+    read = {text: signed_number(text) for text in pd.unique(texts[~np.isfinite(values)])}
+    rows = pd.Series(texts[~np.isfinite(values)]).map(read).dropna()
+    rows = rows[rows.str[1] != ""] if len(rows) else rows
+    if rows.empty:
+        return ""
+    usual = rows.str[1].mode().iloc[0]
+    bearing = rows[rows.str[1] == usual]
+    numbers = bearing.str[0].astype(float)
+    inside = numbers.between(plain.min(), plain.max()).sum()
+    code = (len(usual) == 1 and usual.isalpha()) or numbers.nunique() < LEAST_SIGNED
+    if code or len(plain) + inside < PARSED_SHARE * len(values):
+        return ""
+    first = next(text for text, found in read.items() if found is not None and found[1] == usual)
+    said = f"{len(bearing):,} cells of '{name}' are numbers with a sign or unit ('{first}')"
+    return f"{said}; the column is read as numbers."
 
 
 def _text_kind(name: str, distinct: np.ndarray, present: int) -> tuple[ColumnKind, str]:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from demix_core.columns import is_missing, to_numeric, to_text
+from demix_core.columns import is_missing, signed_number, to_numeric, to_text
 from demix_core.signals.oddities import Oddities
 from demix_core.spelling import MOST_DISTINCT, Vocabulary
 from demix_core.types import Column, ColumnKind, Schema
@@ -47,10 +47,6 @@ RARE = 0.002
 COMMON_TIMES = 5
 ALIKE = 0.8
 """Ratio of matching letters (difflib) from which two spellings are one."""
-
-
-SIGNED = re.compile(r"[$€£¥~≈]?\s*(?P<number>[+-]?(\d{1,3}(,\d{3})+|\d+)(\.\d+)?)\s*(%|[^\W\d_]{1,8}\.?)?")
-"""A number with a sign before it, or a unit behind."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +102,12 @@ class Shared:
         """Of these texts."""
         return Vocabulary(dict(zip(self.texts, self.counts, strict=True)))
 
+    def reach(self) -> tuple[float, float]:
+        """The least and the largest number among these texts; (inf, −inf) where none is one."""
+        numbers = to_numeric(pd.Series(self.texts, dtype=object))
+        known = numbers[np.isfinite(numbers)]
+        return float(known.min(initial=np.inf)), float(known.max(initial=-np.inf))
+
 
 def learn_shared(
     frame: pd.DataFrame,
@@ -141,11 +143,12 @@ def apply_shared(
 
 
 def _mended_numbers(one: Shared, series: pd.Series, column: Column, suspect: np.ndarray) -> Iterator[tuple[int, Fix]]:
-    numbers, stands, texts, vocabulary = to_numeric(series), dict(one.placeholders), to_text(series), one.vocabulary()
+    numbers, stands, texts = to_numeric(series), dict(one.placeholders), to_text(series)
+    vocabulary, reach = one.vocabulary(), one.reach()
     for i in suspect:
         value = float(numbers[i])
         if np.isnan(value):
-            fix = _read(texts[i], vocabulary, one, column) if texts[i] else None
+            fix = _read(texts[i], vocabulary, reach, column) if texts[i] else None
             if fix is not None:
                 yield int(i), fix
         elif value in stands:
@@ -160,12 +163,14 @@ def _other_spelling(column: Column, text: str, known: str) -> Fix:
     return Fix(f"{column.name}: spelled unlike '{known}'", known, f"'{text}' looks like '{known}'")
 
 
-def _read(text: str, vocabulary: Vocabulary, one: Shared, column: Column) -> Fix | None:
-    """The number that a cell which is none was meant to be: a frequent one mistyped, or one with a sign or unit."""
-    found = SIGNED.fullmatch(text.strip())
-    number = found["number"].replace(",", "") if found else ""
+def _read(text: str, vocabulary: Vocabulary, reach: tuple[float, float], column: Column) -> Fix | None:
+    """The number that a cell which is none was meant to be: a frequent one mistyped, or one with a sign or unit.
+
+    reach: between which plain numbers lie; '5%' beside 0.04 and 0.06 is not 5.
+    """
+    number, _ = signed_number(text) or ("", "")
     known = vocabulary.meant(text, vocabulary.counts.get(text, 1))
-    if known is None and number and one.low <= float(number) <= one.high:
+    if known is None and number and reach[0] <= float(number) <= reach[1]:
         words = f"'{text}' is no number, but {number} is meant"
         return Fix(f"{column.name}: numbers with a sign or unit", number, words)
     known = known or _only_number_like(text, vocabulary.counts)
