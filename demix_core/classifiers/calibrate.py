@@ -1,7 +1,7 @@
 """From logits to probabilities that mean what they say, learnt on tables that training never saw.
 
 First each half of the classifier and their mean (Platt scaling), then what a table itself says of how many errors it
-has, then how far estimates are off.
+has (in which columns its wrong cells are is known without learning), then how far estimates are off.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 
 from demix_core.classifiers import public_tables
+from demix_core.classifiers.column_odds import believe_columns, column_odds
 from demix_core.classifiers.corpus import origin_of
 from demix_core.classifiers.cutoff import f1_curve, learn_cutoff, meta_features
 from demix_core.classifiers.gathered import Corpus
@@ -31,26 +33,32 @@ OWN_SHARE_TYPES = (ErrorType.LABEL,)
 
 def raw_logits(network: Dec, corpus: Corpus, view: int = 0) -> np.ndarray:
     """float32 [R, 3] before calibration."""
-    own, twin = _halves(network, corpus, view)
+    own, twin, _ = _halves(network, corpus, view)
+    return _joined(network, own, twin)
+
+
+def _joined(network: Dec, own: np.ndarray, twin: np.ndarray) -> np.ndarray:
     return own if network.forest is None else own + network.forest.weight.numpy() * twin
 
 
 @torch.no_grad()
-def _halves(network: Dec, corpus: Corpus, view: int) -> tuple[np.ndarray, np.ndarray]:
-    """(the network's logits, its twin's or zeros), float32 [R, 3] each."""
-    own, twin = [], []
+def _halves(network: Dec, corpus: Corpus, view: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(the network's logits, its twin's or zeros), float32 [R, 3] each, and logits of cells, [R, WIDEST]."""
+    own, twin, cells = [], [], []
     for at in np.array_split(np.arange(len(corpus)), max(1, len(corpus) // 2048)):
         rows = corpus.rows(view, at, slice(network.shape.tokens))
-        own.append(network.heads(network.embed(rows)[0]))
+        embedding, of_cells = network.embed(rows)
+        cells.append(of_cells)
+        own.append(network.heads(embedding))
         twin.append(torch.zeros_like(own[-1]) if network.forest is None else network.forest(network.describe(rows)))
-    return torch.cat(own).numpy(), torch.cat(twin).numpy()
+    return torch.cat(own).numpy(), torch.cat(twin).numpy(), torch.cat(cells).numpy()
 
 
 def calibrate(network: Dec, held: Corpus) -> None:
     """Platt scaling per type on tables that training never saw; network and twin alone first, then their mean."""
     network.share[:, 1] = 0.0  # until learn_own_share
     network.drop_cutoff()
-    views = [_halves(network, held, view) for view in (0, 1)]
+    views = [_halves(network, held, view)[:2] for view in (0, 1)]
     own, twin = (np.concatenate(of) for of in zip(*views, strict=True))
     logits = own
     if network.forest is not None:
@@ -69,9 +77,15 @@ def _platt(logits: np.ndarray, held: Corpus, k: int) -> tuple[float, float]:
 
 
 def calibrated(network: Dec, corpus: Corpus, view: int = 0) -> np.ndarray:
-    """float64 [R, 3]: what each row alone says, before its table has its word."""
+    """float64 [R, 3]: what each row alone says and in which columns its table is wrong, before the table's own word."""
+    own, twin, cells = _halves(network, corpus, view)
     scale, shift = network.calibration[:, 0].numpy(), network.calibration[:, 1].numpy()
-    return np.asarray(1 / (1 + np.exp(-(raw_logits(network, corpus, view) * scale + shift).astype(np.float64))))
+    p = expit((_joined(network, own, twin) * scale + shift).astype(np.float64))
+    for t in np.unique(corpus.table):
+        here = np.flatnonzero(corpus.table == t)
+        wrong = expit(cells[np.ix_(here, corpus.present[here].any(0))])
+        p[here, CUTOFF_TYPE], _ = believe_columns(p[here, CUTOFF_TYPE], wrong, column_odds(p[here, CUTOFF_TYPE], wrong))
+    return np.asarray(p)
 
 
 def adjusted(network: Dec, p: np.ndarray, corpus: Corpus) -> np.ndarray:
