@@ -117,5 +117,5 @@ def test_each_table_of_a_corpus_has_its_own_odds_and_padding_has_none(corpus: tu
             wrong = dec.embed(rows)[1][:, : 3 if t == 1 else 5].sigmoid().numpy()
             odds.append(column_odds(plain, wrong))
             expected, _ = believe_columns(plain, wrong, odds[-1])
-            np.testing.assert_allclose(calibrated(dec, tables)[here, CUTOFF_TYPE], expected, rtol=1e-4)
+            np.testing.assert_allclose(calibrated(dec, tables)[1][here, CUTOFF_TYPE], expected, rtol=1e-4)
     assert len({o.tobytes() for o in odds}) == 3
