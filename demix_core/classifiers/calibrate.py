@@ -117,8 +117,8 @@ def learn_own_share(network: Dec, tables: Corpus, p: np.ndarray) -> None:
 def learn_cell_cutoff(network: Dec, tables: Corpus, plain: Sequence[np.ndarray], of: np.ndarray | None = None) -> None:
     """Learn how many rows with wrong cells to flag, from tables that have some.
 
-    plain: of rows alone, per environment: with the odds of columns, hard tables would look like easy ones (F1 of cells on
-    development tables .609, and .622 so); of: the numbers of the tables to learn from, None for all.
+    plain: of rows alone, per environment: with the odds of columns hard tables would look like easy ones (F1 of cells
+    on development tables .609, so .622); of: the numbers of the tables to learn from, None for all.
     """
     described, curves = [], []
     for t in np.unique(tables.table) if of is None else of:
