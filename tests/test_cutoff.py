@@ -28,12 +28,12 @@ from demix_core.classifiers.network import CUTOFF_TYPE as K
 from demix_core.classifiers.network import Dec, load_checkpoint, save_checkpoint
 from demix_core.classifiers.thresholds import expected_f1_threshold, shifted
 from tests.test_classifiers import planted_corpus
-from tests.test_own_share import told
+from tests.test_own_share import told as told_of
 
 
 def table(share: float, seed: int, n: int = 2_000) -> tuple[np.ndarray, np.ndarray]:
     """(p [n, 3], wrong [n]): a table whose probabilities are right where a tenth of the rows is wrong."""
-    p, wrong = told(share, 2.8, n, seed)
+    p, wrong = told_of(share, 2.8, n, seed)
     p = np.stack([np.full(n, 0.1)] * K + [p] + [np.full(n, 0.1)] * (2 - K), 1)
     return p, wrong
 
@@ -107,7 +107,7 @@ def planted(tmp_path: Path) -> tuple[Dec, Corpus, list[Path]]:
 def test_a_checkpoint_keeps_what_was_learnt_and_does_without(planted, tmp_path: Path) -> None:
     dec, corpus, _ = planted
     plain = probabilities(dec, corpus)
-    learn_cell_cutoff(dec, corpus, [calibrated(dec, corpus, view) for view in (0, 1)])
+    learn_cell_cutoff(dec, corpus, [calibrated(dec, corpus, view)[0] for view in (0, 1)])
     adjusted = probabilities(dec, corpus)
     others = [k for k in range(3) if k != K]
     np.testing.assert_allclose(adjusted[:, others], plain[:, others])
@@ -120,9 +120,9 @@ def test_a_checkpoint_keeps_what_was_learnt_and_does_without(planted, tmp_path: 
 
 def test_what_is_believed_of_unseen_tables_was_learnt_from_others(planted) -> None:
     dec, corpus, tables = planted
-    plain = [calibrated(dec, corpus, view) for view in (0, 1)]
+    plain, told = zip(*(calibrated(dec, corpus, view) for view in (0, 1)), strict=True)
     folds = np.arange(len(tables)) % 2
-    p = cross_fitted(dec, corpus, plain, folds)
+    p = cross_fitted(dec, corpus, plain, told[0], folds)
     for fold in (0, 1):
         learn_cell_cutoff(dec, corpus, plain, np.flatnonzero(folds != fold))
         here = folds[corpus.table] == fold

@@ -13,7 +13,7 @@ from sklearn.metrics import average_precision_score
 
 from demix_core.benchmark._tables import load
 from demix_core.classifiers import planted
-from demix_core.classifiers.detect import Case, Detection, detect
+from demix_core.classifiers.detect import Case, Detection, Named, detect
 from demix_core.classifiers.planted import blend, calibrate, make_case
 from demix_core.errors import Cancelled, RunError
 from demix_core.pipeline import diagnose
@@ -49,11 +49,10 @@ def test_errors_are_found_from_planted_ones_alone(
     np.testing.assert_array_equal(learnt.probabilities, again.probabilities)
 
 
-def _know_nothing(
-    dec: object, features: object, cells: object, environment: object, rows: object
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _know_nothing(dec: object, features: object, cells: object, environment: object, rows: object) -> Named:
     n, columns = len(rows.y), cells.own.shape[1]  # type: ignore[attr-defined]
-    return np.zeros((n, 64), np.float32), np.full((n, 3), 0.1, np.float32), np.zeros((n, columns), np.float32)
+    nothing = np.zeros((n, 64), np.float32), np.full((n, 3), 0.1, np.float32), np.zeros((n, columns), np.float32)
+    return Named(*nothing, column_odds=0.0)
 
 
 def test_flags_follow_the_new_probabilities(scene: tuple[Case, Parts, Detection]) -> None:

@@ -15,6 +15,7 @@ import pandas as pd
 import torch
 
 from demix_core.classifiers.cell_features import CellFeatures, cell_features
+from demix_core.classifiers.column_odds import believe_columns, column_odds
 from demix_core.classifiers.environment import Environment, make_environment, subset
 from demix_core.classifiers.features import RANK, Features, join, side_features, with_ranks
 from demix_core.classifiers.network import Dec, Rows, load_checkpoint
@@ -55,7 +56,7 @@ class Standing:
     usual: numbers of the whole table; ranked: names of the features whose ranks the classifier reads, columns float32
     [N, R] their values; context: as the classifier reads it; rows: int64, which of the measured validation rows it
     looks through; shift: of the log-odds, by the person's word on the share of rows with an error; own_shift: float64
-    [3], before that, by the table's own word.
+    [3], before that, by the table's own word; column_odds: float64 [F], before that, of the columns' cells.
     """
 
     usual: Usual
@@ -65,6 +66,7 @@ class Standing:
     rows: np.ndarray
     shift: float
     own_shift: np.ndarray | float = 0.0
+    column_odds: np.ndarray | float = 0.0
 
 
 @dataclass(frozen=True)
@@ -158,18 +160,16 @@ def judge(
 ) -> Detection:
     """What this classifier says of it."""
     picked, around = dec.pick(looked.features)
-    embedding, p, wrong = classify(
-        dec, (picked, around), looked.cells, looked.environment, case.train, progress, should_stop
-    )
-    own = dec.own_shifts(p)
-    p, share = shifted(p, own), settings.diagnose.expected_error_share
+    named = classify(dec, (picked, around), looked.cells, looked.environment, case.train, None, progress, should_stop)
+    own = dec.own_shifts(named.probabilities)
+    p, share = shifted(named.probabilities, own), settings.diagnose.expected_error_share
     shift = share_shift(p, share) if share > 0 else 0.0
     p = shifted(p, shift).astype(np.float32)
-    standing = replace(_standing(dec, looked, around), shift=shift, own_shift=own)
+    standing = replace(_standing(dec, looked, around), shift=shift, own_shift=own, column_odds=named.column_odds)
     thresholds, told = limits(p, dec)
     return Detection(
-        p, wrong, embedding, thresholds, told, looked.harm, looked.grad_norm, looked.loss, looked.predictions,
-        looked.factors, looked.validation_rows, looked.typical, standing,
+        p, named.wrong, named.embedding, thresholds, told, looked.harm, looked.grad_norm, looked.loss,
+        looked.predictions, looked.factors, looked.validation_rows, looked.typical, standing,
     )  # fmt: skip
 
 
@@ -213,6 +213,19 @@ def row_features(
     return join([with_ranks(side), with_ranks(statistics)]), loss, predictions, usual
 
 
+@dataclass(frozen=True)
+class Named:
+    """What the classifier, spelling and laws say of N rows: embedding float32 [N, 64], probabilities float32 [N, 3],
+
+    wrong float32 [N, F] as in Detection; column_odds float64 [F], as in column_odds.py.
+    """
+
+    embedding: np.ndarray
+    probabilities: np.ndarray
+    wrong: np.ndarray
+    column_odds: np.ndarray | float
+
+
 @torch.no_grad()
 def classify(
     dec: Dec,
@@ -220,10 +233,11 @@ def classify(
     cells: CellFeatures,
     environment: Environment,
     rows: Encoded,
+    known_odds: np.ndarray | float | None = None,
     progress: Progress = no_progress,
     should_stop: ShouldStop = never_stop,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Second pass: (embedding [N, 64], probabilities [N, 3], P(cell wrong) [N, F]). picked: as by Dec.pick.
+) -> Named:
+    """Second pass. picked: as by Dec.pick; known_odds: of the columns, None where these rows are to tell them.
 
     The classifier's word, and beside it that of spelling and of laws: a garbled cell is wrong, and so is one of a row
     that breaks a law, whatever the classifier thinks.
@@ -248,9 +262,12 @@ def classify(
             z, logits = dec.embed(some)
             embedding[here], wrong[here] = z.numpy(), logits.sigmoid().numpy()
             p[here] = dec.probabilities(dec.logits(z, some)).numpy()
+    k = list(ErrorType).index(ErrorType.FEATURE)
+    odds = column_odds(p[:, k], wrong) if known_odds is None else known_odds
+    p[:, k], wrong = believe_columns(p[:, k], wrong, odds)
     _believe_spelling(p, wrong, cells.garbled, cells.label)
     _believe_laws(p, wrong, cells.blame, cells.broken)
-    return embedding, p, wrong
+    return Named(embedding, p, wrong, odds)
 
 
 def _believe_spelling(p: np.ndarray, wrong: np.ndarray, garbled: np.ndarray, label: np.ndarray) -> None:

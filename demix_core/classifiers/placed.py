@@ -64,10 +64,10 @@ def place(case: Case, known: Known, settings: Settings) -> Placed:
     )  # fmt: skip
     features = _ranked(dec, join([side, environment.statistics(case.train)]), known)
     cells = placed_cell_features(case.schema, case.signals, known.signals, known.where)
-    picked = features, known.standing.context
-    embedding, p, wrong = classify(dec, picked, cells, environment, case.train)
-    p = shifted(shifted(p, known.standing.own_shift), known.standing.shift).astype(np.float32)
-    return Placed(p, wrong, embedding, harm, norm, loss, predictions)
+    picked, standing = (features, known.standing.context), known.standing
+    named = classify(dec, picked, cells, environment, case.train, standing.column_odds)
+    p = shifted(shifted(named.probabilities, standing.own_shift), standing.shift).astype(np.float32)
+    return Placed(p, named.wrong, named.embedding, harm, norm, loss, predictions)
 
 
 def _ranked(dec: Dec, features: Features, known: Known) -> np.ndarray:

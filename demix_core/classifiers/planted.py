@@ -141,10 +141,10 @@ def _copy(dec: Dec, case: Case, validation: pd.DataFrame, settings: Settings, nu
     environment = make_environment(copy.fitted, copy.validation, case.schema.task, rng)
     features, *_ = row_features(copy, environment)
     cells = cell_features(case.schema, copy.signals)
-    _, p, wrong = classify(dec, dec.pick(features), cells, environment, copy.train)
-    p = shifted(p, dec.own_shifts(p)).astype(np.float32)
+    named = classify(dec, dec.pick(features), cells, environment, copy.train)
+    p = shifted(named.probabilities, dec.own_shifts(named.probabilities)).astype(np.float32)
     planted = dirty.truth[[kind.value for kind in ErrorType]].to_numpy(bool)
-    return PlantedCopy(_inputs(features.values, p, wrong), p, planted, sample[dirty.kept])
+    return PlantedCopy(_inputs(features.values, p, named.wrong), p, planted, sample[dirty.kept])
 
 
 def _of_known_classes(held: Corrupted, train: Corrupted, schema: Schema) -> pd.DataFrame:

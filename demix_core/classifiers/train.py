@@ -141,9 +141,9 @@ def calibrate_again(
     source = public_tables.HELD
     paths = build_corpus(folder, range(settings.tables), settings.seed, settings.workers, progress, source)
     tables = gather(paths, network.shape)
-    plain = [calibrated(network, tables, view) for view in (0, 1)]
+    plain, told = zip(*(calibrated(network, tables, view) for view in (0, 1)), strict=True)
     learn_own_share(network, tables, plain[0])
-    measure_trust(network, tables, cross_fitted(network, tables, plain, folds_of(paths)))
+    measure_trust(network, tables, cross_fitted(network, tables, plain, told[0], folds_of(paths)))
     learn_cell_cutoff(network, tables, plain)
     save_checkpoint(network, out)
     said: dict[str, Any] = json.loads(card.read_text(encoding="utf-8")) if card.exists() else {}
