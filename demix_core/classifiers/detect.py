@@ -215,9 +215,9 @@ def row_features(
 
 @dataclass(frozen=True)
 class Named:
-    """What the classifier, spelling and laws say of N rows: embedding float32 [N, 64], probabilities float32 [N, 3],
+    """What the classifier, spelling and laws say of N rows, as in Detection.
 
-    wrong float32 [N, F] as in Detection; column_odds float64 [F], as in column_odds.py.
+    embedding: float32 [N, 64]; probabilities: float32 [N, 3]; wrong: float32 [N, F]; column_odds: float64 [F] or 0.
     """
 
     embedding: np.ndarray
