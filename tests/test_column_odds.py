@@ -113,7 +113,7 @@ def test_each_table_of_a_corpus_has_its_own_odds_and_padding_has_none(corpus: tu
         for t in range(3):
             here = np.flatnonzero(tables.table == t)
             rows = tables.rows(0, here, slice(dec.shape.tokens))
-            plain = expit(raw_logits(dec, tables)[here, CUTOFF_TYPE] * 1.0)
+            plain = expit(raw_logits(dec, tables)[here, CUTOFF_TYPE])
             wrong = dec.embed(rows)[1][:, : 3 if t == 1 else 5].sigmoid().numpy()
             odds.append(column_odds(plain, wrong))
             expected, _ = believe_columns(plain, wrong, odds[-1])

@@ -60,12 +60,10 @@ def calibrate(network: Dec, held: Corpus) -> None:
     network.drop_cutoff()
     views = [_halves(network, held, view) for view in (0, 1)]
     own, twin, _ = (np.concatenate(of) for of in zip(*views, strict=True))
-    logits = own
-    if network.forest is not None:
-        if own.any():  # else it was silenced
-            slopes = [[_platt(of, held, k)[0] for k in range(len(ErrorType))] for of in (own, twin)]
-            network.forest.weight[:] = torch.tensor(slopes[1]) / torch.tensor(slopes[0])
-        logits = own + network.forest.weight.numpy() * twin
+    if network.forest is not None and own.any():  # else it was silenced
+        slopes = [[_platt(of, held, k)[0] for k in range(len(ErrorType))] for of in (own, twin)]
+        network.forest.weight[:] = torch.tensor(slopes[1]) / torch.tensor(slopes[0])
+    logits = _joined(network, own, twin)
     for k in range(len(ErrorType)):
         network.calibration[k] = torch.tensor(_platt(logits, held, k))
 
