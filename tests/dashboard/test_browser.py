@@ -266,8 +266,8 @@ HELD_ANSWERS = """() => {
   window.letGo = () => { window.hold = false; waiting.splice(0).forEach((deliver) => deliver()); };
   performance.now = () => now() + (window.passed || 0);
 }"""
-"""With `window.hold` the server's answers wait for `letGo()`; from one that holds the words `window.holdFrom` on they wait
-for a second; `window.passed` milliseconds seem to have gone by."""
+"""With `window.hold` the server's answers wait for `letGo()`, or for a second from the one on that has the words
+`window.holdFrom`; `window.passed` milliseconds seem to have gone by."""
 
 
 def test_enter_typed_ahead_waits_for_the_button_that_saves(browser: Browser, address: str, workspace: Path) -> None:
