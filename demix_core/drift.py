@@ -21,7 +21,7 @@ from demix_core.columns import labels
 from demix_core.errors import InputError
 from demix_core.evaluation.two_samples import LEVEL, TwoSamples, column_changes, two_samples
 from demix_core.jobs import only_worker
-from demix_core.modalities.schema import target_rows
+from demix_core.modalities.schema import plain_frame, target_rows
 from demix_core.modalities.tabular import TabularEncoder
 from demix_core.models.training import fit
 from demix_core.pipeline import last_word
@@ -78,9 +78,10 @@ def read_samples(run: Run, batch: Path | None) -> Samples:
     schema, rows, split = run.schema(), run.rows(), run.split().set_index("row_id")["part"]
     training, manifest = rows.loc[split.index[split == "train"]], run.manifest()
     if batch is not None:
-        frame, name = cell_texts(TableFile.read(batch).frame), batch.name
+        frame, name = cell_texts(plain_frame(TableFile.read(batch).frame, schema)), batch.name
     elif "validation" in manifest.inputs:
-        frame, name = cell_texts(TableFile.read(run.input_path("validation")).frame), "the validation rows"
+        held = plain_frame(TableFile.read(run.input_path("validation")).frame, schema)
+        frame, name = cell_texts(held), "the validation rows"
     else:
         frame, name = rows.loc[split.index[split == "validation"]], "the validation rows"
     for column in (*(c.name for c in schema.features), schema.target):

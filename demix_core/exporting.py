@@ -11,7 +11,7 @@ import pandas as pd
 
 from demix_core.decisions import DecisionLog
 from demix_core.errors import InputError
-from demix_core.repairs.apply import plan, write, write_changes_csv
+from demix_core.repairs.apply import as_in_file, plan, write, write_changes_csv
 from demix_core.store import Run
 from demix_core.tablefile import TableFile
 from demix_core.trust.limits import passing, read_limits
@@ -92,9 +92,10 @@ def accepted(run: Run, accept: str, min_confidence: float | None) -> list[int]:
 def _write(
     run: Run, patches: pd.DataFrame, log: DecisionLog, source: Path, out: Path, digest: str, with_weights: bool
 ) -> Exported:
-    changes = plan(patches, log.replay(), log.events())
+    table = TableFile.read(source)
+    changes = as_in_file(plan(patches, log.replay(), log.events()), table, run.schema())
     changed, decided = (out.with_name(f"{out.stem}.{what}") for what in ("changes.csv", "decisions.jsonl"))
-    write(TableFile.read(source), changes, out, with_weights)
+    write(table, changes, out, with_weights)
     write_changes_csv(changes, changed)
     log.export_jsonl(decided, digest)
     files = (out, changed, decided)

@@ -10,7 +10,7 @@ from sklearn.model_selection import train_test_split
 
 from demix_core.corruption import Corrupted, inject_all
 from demix_core.errors import InputError
-from demix_core.modalities.tabular import infer_schema
+from demix_core.modalities.tabular import infer_schema, plain_frame, written_frame
 from demix_core.settings import LoadSettings
 from demix_core.store import write_file
 from demix_core.tablefile import TableFile
@@ -54,14 +54,15 @@ def plant(
         raise InputError(f"--alpha is the share of clean rows and must lie between 0 and 1, not {alpha:g}.")
     table = TableFile.read(source)
     schema, _ = infer_schema(table.frame, settings)
+    frame = plain_frame(table.frame, schema).reset_index(drop=True)
     if not split:
-        made = inject_all([table.frame.reset_index(drop=True)], schema, protocol, alpha, seed)[0]
-        return _planted(made, _write(made, out, table))
-    parts = split_and_plant(table.frame, schema, protocol, alpha, seed)
-    files = _write(parts.train, out, table)
-    files += _write(parts.validation, _beside(out, f"validation{out.suffix}"), table)
+        made = inject_all([frame], schema, protocol, alpha, seed)[0]
+        return _planted(made, _write(made, out, table, schema))
+    parts = split_and_plant(frame, schema, protocol, alpha, seed)
+    files = _write(parts.train, out, table, schema)
+    files += _write(parts.validation, _beside(out, f"validation{out.suffix}"), table, schema)
     files.append(_beside(out, f"test{out.suffix}"))
-    write_frame(parts.test, files[-1], table)
+    write_frame(written_frame(parts.test, schema), files[-1], table)
     return _planted(parts.train, files)
 
 
@@ -91,9 +92,9 @@ def _beside(out: Path, what: str) -> Path:
     return out.with_name(f"{out.stem}.{what}")
 
 
-def _write(made: Corrupted, path: Path, like: TableFile) -> list[Path]:
+def _write(made: Corrupted, path: Path, like: TableFile, schema: Schema) -> list[Path]:
     truth = path.with_suffix(".truth.csv")
-    write_frame(made.frame, path, like)
+    write_frame(written_frame(made.frame, schema), path, like)
     write_file(truth, lambda p: made.truth.to_csv(p, index=False))
     return [path, truth]
 

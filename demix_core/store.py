@@ -36,7 +36,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from demix_core.errors import RunError, StorageError
-from demix_core.types import Column, ColumnKind, Schema, StageState, Task
+from demix_core.types import Column, ColumnKind, Notation, Schema, StageState, Task
 
 if TYPE_CHECKING:
     from demix_core.decisions import DecisionLog
@@ -192,6 +192,11 @@ def write_table(path: Path, frame: pd.DataFrame) -> None:
         if name in LIST_COLUMNS:
             table = table.add_column(place, name, pa.array(list(frame[name]), pa.list_(pa.string())))
     write_file(path, lambda p: pq.write_table(table, p))
+
+
+def _column(said: Mapping[str, Any]) -> Column:
+    written = said.get("notation")  # a run of an earlier version knows none
+    return Column(said["name"], ColumnKind(said["kind"]), Notation(**written) if written else None)
 
 
 def _sync(path: Path) -> None:
@@ -363,7 +368,7 @@ class Run:
         """Columns, target, task, classes."""
         data = self._json("schema.json")
         with self._reading("schema.json"):
-            columns = tuple(Column(c["name"], ColumnKind(c["kind"])) for c in data["columns"])
+            columns = tuple(_column(c) for c in data["columns"])
             return Schema(columns, data["target"], Task(data["task"]), tuple(data["classes"]))
 
     def write_schema(self, schema: Schema) -> None:

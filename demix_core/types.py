@@ -107,11 +107,26 @@ class DecisionKind(StrEnum):
 
 
 @dataclass(frozen=True)
+class Notation:
+    """How a column of texts writes numbers: the signs before and after one, with the space between, and the marks.
+
+    thousands: may set them apart; grouped: and does, when a number is written; decimal: the decimal mark.
+    """
+
+    before: str = ""
+    after: str = ""
+    thousands: str = ","
+    decimal: str = "."
+    grouped: bool = False
+
+
+@dataclass(frozen=True)
 class Column:
-    """One column of the person's table."""
+    """One column of the person's table. notation: how its numbers are written in the file; None: as plain ones."""
 
     name: str
     kind: ColumnKind
+    notation: Notation | None = None
 
 
 @dataclass(frozen=True)
@@ -148,7 +163,8 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Dataset:
-    """What the load stage hands on. frame holds the raw cells as they stand in the file (str for text formats).
+    """What the load stage hands on. frame holds the cells as they stand in the file (str for text formats), but for
+    numbers in a notation of their own, which are plain ones here.
 
     frame index = row id = 0-based position in the file. train / validation / test are positions into their frames:
     validation comes from the same frame (split) or from its own file (validation_frame).

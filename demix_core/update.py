@@ -23,7 +23,7 @@ from demix_core.columns import labels, to_numeric
 from demix_core.errors import InputError, RunError
 from demix_core.influence.head import Head
 from demix_core.jobs import only_worker
-from demix_core.modalities.schema import target_rows
+from demix_core.modalities.schema import plain_frame, target_rows
 from demix_core.models.training import load_halfway, losses_on_the_way
 from demix_core.pipeline import file_hash, last_word
 from demix_core.records import load_record
@@ -159,7 +159,7 @@ class Update:
     @cached_property
     def table(self) -> pd.DataFrame:
         """All rows of the file as texts."""
-        frame = cell_texts(TableFile.read(self.path).frame)
+        frame = cell_texts(plain_frame(TableFile.read(self.path).frame, self.schema))
         lacking = [c for c in (*(f.name for f in self.schema.features), self.schema.target) if c not in frame]
         if lacking:
             raise InputError(f"{self.path.name} lacks the column '{lacking[0]}' of the run's table; add it.")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from demix_core.errors import InputError
-from demix_core.modalities.tabular import infer_schema
+from demix_core.modalities.tabular import infer_schema, plain_frame
 from demix_core.settings import LoadSettings
 from demix_core.types import Schema
 
@@ -40,4 +40,5 @@ def load(name: str) -> tuple[pd.DataFrame, Schema]:
         raise InputError(f"There is no benchmark table '{name}'; choose one of {', '.join(BENCHMARKS)}.")
     chosen = BENCHMARKS[name]
     frame = pd.read_parquet(ASSETS / "benchmark" / chosen.file).drop(columns=list(chosen.leave_out))
-    return frame, infer_schema(frame, LoadSettings(target=chosen.target))[0]
+    schema, _ = infer_schema(frame, LoadSettings(target=chosen.target))
+    return plain_frame(frame, schema), schema

@@ -24,7 +24,7 @@ from demix_core.classifiers.gathered import gather
 from demix_core.classifiers.network import Dec, load_checkpoint
 from demix_core.classifiers.public_tables import read_public, usable
 from demix_core.classifiers.thresholds import expected_f1_threshold
-from demix_core.modalities.tabular import infer_schema
+from demix_core.modalities.tabular import infer_schema, plain_frame
 from demix_core.planting import split_and_plant
 from demix_core.settings import LoadSettings
 from demix_core.types import Schema
@@ -127,4 +127,5 @@ def load_development(name: str) -> tuple[pd.DataFrame, Schema]:
     frame = usable(frame.sample(min(ROWS, len(frame)), random_state=0).sort_index().reset_index(drop=True))
     if frame[chosen.target].nunique() <= 10:
         frame[chosen.target] = frame[chosen.target].astype(str)
-    return frame, infer_schema(frame, LoadSettings(target=chosen.target))[0]
+    schema, _ = infer_schema(frame, LoadSettings(target=chosen.target))
+    return plain_frame(frame, schema), schema

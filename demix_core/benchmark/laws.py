@@ -17,7 +17,7 @@ import pandas as pd
 from demix_core.classifiers import public_tables
 from demix_core.corruption import Corrupted, inject_all
 from demix_core.errors import InputError
-from demix_core.modalities.tabular import infer_schema
+from demix_core.modalities.tabular import infer_schema, plain_frame
 from demix_core.settings import LoadSettings
 from demix_core.signals.laws import Laws, find_laws
 from demix_core.types import ErrorType, Schema
@@ -77,7 +77,7 @@ def _as_it_is(listed: tuple[str, str]) -> list[dict[str, Any]]:
         schema, _ = infer_schema(frame, LoadSettings(target=str(frame.columns[-1])))
     except InputError:
         return []
-    laws, _ = find_laws(frame, schema, 0)
+    laws, _ = find_laws(plain_frame(frame, schema), schema, 0)
     return [{"table": f"{package}/{name}", "rows": len(frame), "broken": float(laws.broken.mean())}]
 
 
@@ -99,7 +99,7 @@ def counted(made: Corrupted, schema: Schema) -> dict[str, int]:
     """Rows, wrong ones, those that break a law, both, and those of both whose likeliest cell is a wrong one."""
     keep = made.frame[schema.target].notna().to_numpy()
     frame, truth = made.frame[keep].reset_index(drop=True), made.truth[keep].reset_index(drop=True)
-    laws, _ = find_laws(frame, schema, 0)
+    laws, _ = find_laws(plain_frame(frame, schema), schema, 0)
     wrong = truth[ErrorType.FEATURE.value].to_numpy(bool)
     return {
         "rows": len(frame), "wrong": int(wrong.sum()), "broken": int(laws.broken.sum()),

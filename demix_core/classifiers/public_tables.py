@@ -23,7 +23,7 @@ import pandas as pd
 from demix_core.classifiers.corpus import ROWS_KEPT, SMALLEST, VALIDATION_SHARE, Example, Source, describe
 from demix_core.corruption import inject_all
 from demix_core.errors import InputError
-from demix_core.modalities.tabular import infer_schema
+from demix_core.modalities.tabular import infer_schema, plain_frame
 from demix_core.settings import LoadSettings
 from demix_core.types import Schema
 
@@ -160,7 +160,7 @@ def draw_task(rng: np.random.Generator, tables: Sequence[tuple[str, str]]) -> Dr
     if len(schema.features) < FEWEST_COLUMNS - 1:
         return None
     protocol = PROTOCOLS[rng.integers(len(PROTOCOLS))]
-    return Drawn(frame, schema, protocol, f"{package}/{name}, {target}, {protocol}")
+    return Drawn(plain_frame(frame, schema), schema, protocol, f"{package}/{name}, {target}, {protocol}")
 
 
 def read_public(package: str, name: str) -> pd.DataFrame:

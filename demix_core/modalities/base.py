@@ -9,7 +9,7 @@ import pandas as pd
 
 from demix_core.columns import labels, to_numeric
 from demix_core.errors import InputError
-from demix_core.modalities.schema import infer_schema, target_rows
+from demix_core.modalities.schema import infer_schema, plain_frame, target_rows
 from demix_core.settings import LoadSettings
 from demix_core.tablefile import TableFile
 from demix_core.types import Dataset, Schema, Task
@@ -32,18 +32,19 @@ def load(
     """
     table = TableFile.read(train)
     schema, notes = infer_schema(table.frame, settings)
+    whole = plain_frame(table.frame, schema)
     said = list(notes)
-    usable = np.flatnonzero(target_rows(table.frame, schema))
+    usable = np.flatnonzero(target_rows(whole, schema))
     if len(usable) < 4:
         raise InputError(f"{train.name} has {len(usable)} rows with a target, too few to learn from; give more rows.")
     if validation is None:
-        held = split(table.frame, schema, usable, settings.validation_share, seed)
+        held = split(whole, schema, usable, settings.validation_share, seed)
         if held_out is not None:
             again = np.intersect1d(held_out, usable)
-            same = _leaves_enough(table.frame, schema, usable, again)
+            same = _leaves_enough(whole, schema, usable, again)
             held = again if same else held
             said += [] if same else ["The rows held out before would leave a class without training rows; split anew."]
-        kept, frame = np.setdiff1d(usable, held), table.frame
+        kept, frame = np.setdiff1d(usable, held), whole
     else:
         kept = usable
         frame, held = _other(validation, schema, said)
@@ -53,9 +54,9 @@ def load(
             )
     test_frame = None
     if test is not None:
-        whole, rows = _other(test, schema, said)
-        test_frame = whole.loc[rows]
-    return Dataset(table.frame, schema, kept, held, frame, test_frame, table.content_hash), tuple(said)
+        given, rows = _other(test, schema, said)
+        test_frame = given.loc[rows]
+    return Dataset(whole, schema, kept, held, frame, test_frame, table.content_hash), tuple(said)
 
 
 def split(frame: pd.DataFrame, schema: Schema, usable: np.ndarray, share: float, seed: int) -> np.ndarray:
@@ -98,7 +99,7 @@ def _strata(target: pd.Series, schema: Schema) -> np.ndarray:
 
 
 def _other(path: Path, schema: Schema, notes: list[str]) -> tuple[pd.DataFrame, np.ndarray]:
-    frame = TableFile.read(path).frame
+    frame = plain_frame(TableFile.read(path).frame, schema)
     needed = [c.name for c in schema.features] + [schema.target]
     lacking = [name for name in needed if name not in frame.columns]
     if lacking:

@@ -10,9 +10,10 @@ import pandas as pd
 
 from demix_core.columns import datetime_format, is_missing, labels, signed_number, to_datetime, to_numeric, to_text
 from demix_core.errors import InputError
+from demix_core.notation import as_written, find_notations, plain, read_number
 from demix_core.settings import LoadSettings
 from demix_core.spelling import Vocabulary
-from demix_core.types import Column, ColumnKind, Schema, Task
+from demix_core.types import Column, ColumnKind, Notation, Schema, Task
 
 TARGET_NAMES = ("target", "label", "labels", "class", "y", "outcome", "income", "survived", "cnt")
 MAX_CLASSES = 100
@@ -31,7 +32,7 @@ PLAIN_SHARE = 0.5
 LEAST_SIGNED = 3
 """Different numbers that bear it; a single '1OT' beside 1 to 4 is a value of its own."""
 MANY_CATEGORIES = 1000
-SPELLINGS_SHOWN = 3
+SPELLINGS_SHOWN = COLUMNS_SHOWN = 3
 
 
 def infer_schema(frame: pd.DataFrame, settings: LoadSettings) -> tuple[Schema, tuple[str, ...]]:
@@ -41,20 +42,39 @@ def infer_schema(frame: pd.DataFrame, settings: LoadSettings) -> tuple[Schema, t
     """
     target = find_target(frame, settings.target)
     _known_columns(frame, settings)
-    task = _task(frame[target], settings.task)
+    notations = find_notations(frame)
+    task = _task(plain(frame[target], notations.get(target)), settings.task)
+    if task is Task.CLASSIFICATION:
+        notations.pop(target, None)  # a class is called what it is called
     notes: list[str] = []
     columns: list[Column] = []
     for name in frame.columns:
-        kind, note = _kind(frame[name]) if name != target else (_target_kind(frame[name], task), "")
+        series = plain(frame[name], notations.get(name))
+        kind, note = _kind(series) if name != target else (_target_kind(series, task), "")
         if name in settings.kinds:
             kind, note = ColumnKind(settings.kinds[name]), ""
-        columns.append(Column(str(name), kind))
+        columns.append(Column(str(name), kind, notations.get(name) if kind is ColumnKind.NUMERIC else None))
         if note:
             notes.append(note)
+    notes += _notation_notes(frame, columns)
     schema = Schema(tuple(columns), target, task, _classes(frame[target]) if task is Task.CLASSIFICATION else ())
     if not schema.features:
         raise InputError("No column is left to learn from: all are constant, empty or identifiers; set a kind by hand.")
-    return schema, tuple(notes + _target_notes(frame[target], task))
+    return schema, tuple(notes + _target_notes(plain_frame(frame, schema)[target], task))
+
+
+def plain_frame(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+    """A table of the file with plain numbers in the columns that write them otherwise; others are untouched."""
+    return frame.assign(**{name: plain(frame[name], notation) for name, notation in _notations(frame, schema)})
+
+
+def written_frame(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+    """The way back: plain numbers as their columns write them in the file."""
+    return frame.assign(**{name: as_written(frame[name], notation) for name, notation in _notations(frame, schema)})
+
+
+def _notations(frame: pd.DataFrame, schema: Schema) -> list[tuple[str, Notation]]:
+    return [(c.name, c.notation) for c in schema.columns if c.notation is not None and c.name in frame]
 
 
 def find_target(frame: pd.DataFrame, wanted: str) -> str:
@@ -83,6 +103,23 @@ def _known_columns(frame: pd.DataFrame, settings: LoadSettings) -> None:
             raise InputError(f"A kind was given for '{name}', but there is no such column; check the name.")
         if kind not in set(ColumnKind):
             raise InputError(f"'{kind}' is no kind of column; choose one of {', '.join(ColumnKind)}.")
+
+
+def _notation_notes(frame: pd.DataFrame, columns: list[Column]) -> list[str]:
+    """One note for each notation, with an example."""
+    found: dict[Notation, list[str]] = {}
+    for column in columns:
+        if column.notation is not None:
+            found.setdefault(column.notation, []).append(column.name)
+    notes = []
+    for notation, names in found.items():
+        like = next(
+            text for text in to_text(frame[names[0]]) if read_number(text, notation) not in (None, text.strip())
+        )
+        shown = ", ".join(f"'{name}'" for name in names[:COLUMNS_SHOWN])
+        more = f" and {len(names) - COLUMNS_SHOWN} more columns" if len(names) > COLUMNS_SHOWN else ""
+        notes.append(f"Numbers written like '{like}' in {shown}{more} are read as numbers; repairs are written alike.")
+    return notes
 
 
 def _task(series: pd.Series, wanted: str) -> Task:

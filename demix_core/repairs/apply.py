@@ -10,7 +10,7 @@ import hashlib
 import io
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import pandas as pd
 from demix_core.columns import to_numeric, to_text
 from demix_core.decisions import PatchState
 from demix_core.errors import RunError
+from demix_core.notation import read_number, write_number
 from demix_core.store import write_file
 from demix_core.tablefile import TableFile
 from demix_core.types import DROP_VALUE, Action, ColumnKind, DecisionKind, Event, Schema
@@ -110,6 +111,24 @@ def refusal(schema: Schema, column: str | None, value: str) -> str:
         empty = not value.strip() and column != schema.target
         return "" if empty else f"'{value}' is no number, and '{column}' holds numbers; give one, with a decimal point."
     return ""
+
+
+def as_in_file(changes: Changes, table: TableFile, schema: Schema) -> Changes:
+    """The changes in the words of the file: numbers as their column writes them, old cells as they stand there."""
+    notations = {c.name: c.notation for c in schema.columns if c.notation is not None}
+    rows = changes.rows.copy()
+    for i, line in enumerate(changes.rows.to_dict("records")):
+        notation = notations.get(line["column"])
+        if notation is not None and int(line["row_id"]) < len(table.frame):
+            there = str(table.frame[line["column"]].iloc[int(line["row_id"])])
+            rows.loc[i, "new"] = write_number(str(line["new"]), notation)
+            if (read_number(there, notation) or there).strip() == str(line["old"]).strip():
+                rows.loc[i, "old"] = there
+    cells = {
+        (row, name): write_number(text, notations[name]) if name in notations else text
+        for (row, name), text in changes.cells.items()
+    }
+    return replace(changes, cells=cells, rows=rows)
 
 
 def write(table: TableFile, changes: Changes, out: Path, with_weights: bool = False) -> None:
