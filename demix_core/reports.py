@@ -94,8 +94,9 @@ def diagnosis(run: Run, scores: Sequence[Score], json_wanted: bool) -> None:
         as_json({"run": str(run.path), **summary, **({"scores": [asdict(s) for s in scores]} if scores else {})})
         return
     thresholds = summary["thresholds"]
-    rows = [[TYPE_WORDS[k], summary["counts"][k.value], thresholds[k.value]] for k in ErrorType]
-    table(f"{summary['rows']:,} rows, {summary['flagged_rows']:,} flagged", ["error type", "rows", "threshold"], rows)
+    rows = [[TYPE_WORDS[k], summary["counts"][k.value], thresholds[k.value], _right(summary, k)] for k in ErrorType]
+    heads = ["error type", "rows", "threshold", "of them right, estimated"]
+    table(f"{summary['rows']:,} rows, {summary['flagged_rows']:,} flagged", heads, rows)
     if summary.get("laws"):
         broken = [[one["law"], one["rows"]] for one in summary["laws"][:MOST_LAWS]]
         table("Laws between columns that rows break", ["nearly all rows keep", "rows that break it"], broken)
@@ -109,6 +110,15 @@ def diagnosis(run: Run, scores: Sequence[Score], json_wanted: bool) -> None:
     for note in summary["notes"]:
         say(note)
     Console(soft_wrap=True).print(f"Run folder: {escape(str(run.path))}")
+
+
+def _right(summary: dict[str, Any], kind: ErrorType) -> str:
+    """What share of the flagged rows has the error, with the range; "" where nothing is known of that threshold."""
+    known = summary["estimated"].get(kind.value)
+    if not known or not summary["counts"][kind.value] or kind.value in summary["thresholds_by_hand"]:
+        return ""
+    right = known["right"]
+    return f"{right['value']:.0%} ({right['low']:.0%} to {right['high']:.0%})"
 
 
 def blame(

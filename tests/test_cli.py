@@ -86,6 +86,10 @@ def test_diagnose_prints_scores_against_the_truth(made, capsys, tmp_path: Path) 
     assert main([*command, "--truth", str(dirty.with_name("dirty.truth.csv"))]) == 0
     shown = capsys.readouterr().out
     assert "Against the truth" in shown and "average" in shown and str(run.path) in shown.replace("\n", "")
+    for kind, count in said["counts"].items():
+        right = said["estimated"][kind]["right"]
+        wanted = f"{right['value']:.0%} ({right['low']:.0%} to {right['high']:.0%})"
+        assert (wanted in shown) == (count > 0)
 
 
 def test_apply_with_nothing_accepted_is_the_same_file(made, tmp_path: Path) -> None:
