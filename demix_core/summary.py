@@ -72,7 +72,8 @@ def _how(diagnose: dict[str, Any]) -> str:
     share = diagnose["expected_error_share"]
     told = f", after moving them to your word on the share of rows with an error ({share:g})" if share > 0 else ""
     by_hand = "; those set by hand as given" if diagnose.get("thresholds") else ""
-    return f"per type, the threshold of the largest expected F1 under the calibrated probabilities{told}{by_hand}"
+    best = "per type, the threshold of the largest expected F1 under the calibrated probabilities"
+    return f"{best}{told}; one half, so that none is flagged, where probably none of the rows above that has it{by_hand}"
 
 
 def _validation(manifest: Manifest, held_out: int, measured: int) -> dict[str, Any]:

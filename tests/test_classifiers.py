@@ -21,7 +21,7 @@ from demix_core.classifiers.features import Features, context, set_statistics, w
 from demix_core.classifiers.gathered import gather, make_shape
 from demix_core.classifiers.network import Dec, Rows, Shape, load_checkpoint, save_checkpoint
 from demix_core.classifiers.objective import cell_bce, centroid_spread, focal_bce, info_nce
-from demix_core.classifiers.thresholds import expected_f1_threshold, shift_to_share, trust
+from demix_core.classifiers.thresholds import expected_f1_threshold, shift_to_share, threshold, trust
 from demix_core.classifiers.train import TrainSettings, learn
 from demix_core.errors import InputError
 from demix_core.types import no_progress
@@ -158,6 +158,17 @@ def test_threshold_maximises_expected_f1(p: np.ndarray) -> None:
 
     best = max(expected(t) for t in p)
     assert expected(expected_f1_threshold(p)) == pytest.approx(best, rel=1e-9)
+
+
+@given(p=arrays(np.float64, st.integers(0, 40), elements=st.floats(0, 0.2) | st.floats(0, 1)))
+@settings(max_examples=200, deadline=None)
+def test_nothing_is_flagged_where_probably_none_of_it_is_wrong(p: np.ndarray) -> None:
+    best, chosen = expected_f1_threshold(p), threshold(p)
+    if 1 - np.prod(1 - p[p >= best]) >= 0.5:
+        assert chosen == best
+    else:
+        assert not (p >= chosen).any()
+        assert 0.5 <= chosen <= 1  # of rows to come those that are likely wrong are flagged
 
 
 @given(share=st.floats(0.02, 0.9), seed=st.integers(0, 99))

@@ -19,7 +19,7 @@ from demix_core.classifiers.column_odds import believe_columns, column_odds
 from demix_core.classifiers.environment import Environment, make_environment, subset
 from demix_core.classifiers.features import RANK, Features, join, side_features, with_ranks
 from demix_core.classifiers.network import Dec, Rows, load_checkpoint
-from demix_core.classifiers.thresholds import Trust, expected_f1_threshold, share_shift, shifted, trust
+from demix_core.classifiers.thresholds import Trust, share_shift, shifted, threshold, trust
 from demix_core.classifiers.usual import Usual
 from demix_core.errors import Cancelled
 from demix_core.influence.vectors import Factors, factorise, stream
@@ -188,7 +188,7 @@ def dec_of(settings: Settings) -> Dec:
 
 def limits(p: np.ndarray, dec: Dec) -> tuple[dict[ErrorType, float], dict[ErrorType, Trust]]:
     """Thresholds, and estimates of trust, per type from probabilities p [N, 3]."""
-    thresholds = {kind: expected_f1_threshold(p[:, k]) for k, kind in enumerate(ErrorType)}
+    thresholds = {kind: threshold(p[:, k]) for k, kind in enumerate(ErrorType)}
     told = {kind: trust(p[:, k], thresholds[kind], dec.trust[k].numpy()) for k, kind in enumerate(ErrorType)}
     return thresholds, told
 

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import brentq
 
+LIKELY = 0.5
+"""From here on something is likelier than not."""
+
 
 def expected_f1_threshold(p: np.ndarray) -> float:
     """The threshold t that maximises E[TP] / ((E[TP + FP] + E[TP + FN]) / 2) under calibrated probabilities p [N].
@@ -21,6 +24,17 @@ def expected_f1_threshold(p: np.ndarray) -> float:
     flagged = np.arange(1, len(ordered) + 1)
     expected = 2 * ordered.cumsum() / (flagged + ordered.sum())
     return float(max(ordered[expected.argmax()], 1e-9))
+
+
+def threshold(p: np.ndarray) -> float:
+    """The threshold of a type with calibrated probabilities p [N], in (0, 1]: that of the largest expected F1.
+
+    LIKELY, which no row reaches then, where none of the rows that it would flag is the likelier case: F1 asks for one
+    flag at least, however clean a table looks.
+    """
+    chosen = expected_f1_threshold(p)
+    none_is_wrong = float(np.prod(1 - np.asarray(p, np.float64)[p >= chosen]))
+    return chosen if none_is_wrong <= LIKELY else max(chosen, LIKELY)
 
 
 @dataclass(frozen=True)
