@@ -73,7 +73,7 @@ def _how(diagnose: dict[str, Any]) -> str:
     told = f", after moving them to your word on the share of rows with an error ({share:g})" if share > 0 else ""
     by_hand = "; those set by hand as given" if diagnose.get("thresholds") else ""
     best = "per type, the threshold of the largest expected F1 under the calibrated probabilities"
-    return f"{best}{told}; one half, so that none is flagged, where probably none of the rows above that has it{by_hand}"
+    return f"{best}{told}; one half, which none reaches, where probably none of the rows above has it{by_hand}"
 
 
 def _validation(manifest: Manifest, held_out: int, measured: int) -> dict[str, Any]:
