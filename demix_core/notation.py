@@ -23,6 +23,8 @@ OWN_SHARE = 0.5
 """Share of the cells that must bear the sign, and of the numbers from a thousand on that must be grouped."""
 LEAST_VALUES = 3
 """Different numbers in it; '36 months' and '60 months' are names of two things."""
+SAMPLE_ROWS = 20_000
+"""At least so many rows, evenly spaced, are looked at; all of a smaller table."""
 SAMPLE = 2000
 """Distinct texts, the most frequent ones, that a notation is sought in."""
 STYLES = ((",", "."), (".", ","), (" ", ","), (" ", "."), ("\u00a0", ","), ("\u202f", ","), ("'", "."))
@@ -73,7 +75,8 @@ def notation_of(series: pd.Series) -> tuple[Notation, ...]:
 
     Plain numbers have none of their own.
     """
-    counts = pd.Series(to_text(series)[~is_missing(series)], dtype=object).str.strip().value_counts()[:SAMPLE]
+    some = series.iloc[:: max(1, len(series) // SAMPLE_ROWS)]  # all over: sorted prices begin without thousands
+    counts = pd.Series(to_text(some)[~is_missing(some)], dtype=object).str.strip().value_counts()[:SAMPLE]
     share = counts / counts.sum()
     if not _may_be_numbers(share):
         return ()

@@ -79,6 +79,11 @@ def test_few_cells_that_are_no_numbers_stay_as_they_are() -> None:
     assert plain(series, found).isna().tolist()[-1]
 
 
+def test_a_long_sorted_column_is_looked_at_all_over() -> None:
+    prices = pd.Series([f"{v // 2:,}" for v in range(90_000)], dtype="str")
+    assert notation_of(prices) == (Notation(grouped=True),)
+
+
 @given(
     st.integers(-(10**9), 10**9), st.integers(0, 4), st.sampled_from(STYLES), st.sampled_from(["", "$", "USD "]),
     st.sampled_from(["", "%", " kg", " km/h"]), st.booleans(),
