@@ -96,6 +96,22 @@ def test_what_is_written_is_read_again(
     assert read_number(write_number(number, notation), notation) == number
 
 
+@given(
+    st.lists(st.integers(-(10**7), 10**7), min_size=4, max_size=30, unique=True), st.integers(1, 2),
+    st.sampled_from(STYLES), st.sampled_from(["", "$", "USD "]), st.sampled_from(["", "%", " kg"]), st.booleans(),
+)  # fmt: skip
+def test_a_column_written_in_any_notation_is_found_and_read(
+    values: list[int], decimals: int, style: tuple[str, str], before: str, after: str, grouped: bool
+) -> None:
+    notation = Notation(before, after, *style, grouped)
+    numbers = cells(*(f"{v / 10**decimals:.{decimals}f}" for v in values))
+    table = pd.DataFrame({"a": as_written(numbers, notation)})
+    found = find_notations(table).get("a")
+    assert (found is None) == table["a"].equals(numbers)  # plain ones have none
+    assert plain(table["a"], found).tolist() == numbers.tolist()
+    assert as_written(plain(table["a"], found), found).equals(table["a"])
+
+
 def test_every_distinct_text_is_written_as_the_column_does() -> None:
     series = cells("1200", "free", "", "7.5", "1200")
     assert as_written(series, MONEY).tolist() == ["$1,200", "free", "", "$7.5", "$1,200"]
