@@ -27,6 +27,7 @@ SAMPLE_ROWS = 20_000
 """At least so many rows, evenly spaced, are looked at; all of a smaller table."""
 SAMPLE = 2000
 """Distinct texts, the most frequent ones, that a notation is sought in."""
+DECIMAL_COMMA = Notation(thousands=".", decimal=",")
 STYLES = ((",", "."), (".", ","), (" ", ","), (" ", "."), ("\u00a0", ","), ("\u202f", ","), ("'", "."))
 """(thousands mark, decimal mark), the usual first: it is meant where a table leaves two open ('1,234')."""
 

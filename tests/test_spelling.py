@@ -187,6 +187,27 @@ def test_a_number_with_a_sign_is_read_wherever_a_plain_one_lies(tmp_path: Path) 
     assert len(wanted) > 80 and found[wanted].tolist() == true[wanted].tolist()
 
 
+def test_a_decimal_comma_among_points_is_read(tmp_path: Path) -> None:
+    rng = np.random.default_rng(9)
+    n = 400
+    size = rng.normal(30, 9, n).round(2)
+    frame = pd.DataFrame({"size": [f"{v:.2f}" for v in size], "age": rng.integers(1, 80, n)})
+    frame["late"] = np.where(size + rng.normal(0, 3, n) > 30, "yes", "no")
+    typed = np.flatnonzero((np.arange(n) % 40 == 7) & (size < size.max()) & (size > size.min()))
+    true = frame["size"].copy()
+    frame.loc[typed, "size"] = true[typed].str.replace(".", ",")
+    frame.to_csv(tmp_path / "sizes.csv", index=False)
+    settings = Settings(load=LoadSettings(target="late"), map=MapSettings(method="pca"))
+    run = diagnose(tmp_path / "sizes.csv", tmp_path / "run", settings)
+    patches = run.patches()
+    found = patches[patches["column"] == "size"].set_index("row_id")
+    wanted = [row for row in run.diagnosis()["row_id"] if row in typed]
+    assert len(wanted) > 5 and found["new"][wanted].tolist() == true[wanted].tolist()
+    assert found["recommended"][wanted].all() and set(found["pattern"][wanted]) == {
+        "size: numbers with a decimal comma"
+    }
+
+
 def test_labels_spelt_otherwise_are_told_when_the_table_is_read() -> None:
     frame = pd.DataFrame({"a": [str(i % 7) for i in range(90)], "y": ["yes", "no"] * 44 + ["YES", "yees"]})
     _, notes = infer_schema(frame, LoadSettings(target="y"))

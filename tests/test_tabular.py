@@ -66,7 +66,9 @@ def _mixed(texts: list[str], n: int = 300) -> pd.DataFrame:
     return pd.DataFrame({"a": cells, "y": ["p", "q", "q"] * (n // 3)}).astype("str")
 
 
-@pytest.mark.parametrize("texts", [["3.5%", "4%", "5%"], ["$3.5", "$ 2", "$2.5"], ["2 OZ.", "3 oz", "4.5 Oz"]])
+@pytest.mark.parametrize(
+    "texts", [["3.5%", "4%", "5%"], ["$3.5", "$ 2", "$2.5"], ["2 OZ.", "3 oz", "4.5 Oz"], ["2,5", "3,25", "4,5"]]
+)
 def test_numbers_of_which_many_bear_a_sign_are_numbers(texts: list[str]) -> None:
     schema, notes = infer_schema(_mixed(texts), LoadSettings(target="y"))
     assert schema.kind("a") is ColumnKind.NUMERIC

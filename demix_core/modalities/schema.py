@@ -10,7 +10,7 @@ import pandas as pd
 
 from demix_core.columns import datetime_format, is_missing, labels, signed_number, to_datetime, to_numeric, to_text
 from demix_core.errors import InputError
-from demix_core.notation import as_written, find_notations, plain, read_number
+from demix_core.notation import DECIMAL_COMMA, as_written, find_notations, plain, read_number
 from demix_core.settings import LoadSettings
 from demix_core.spelling import Vocabulary
 from demix_core.types import Column, ColumnKind, Notation, Schema, Task
@@ -222,7 +222,7 @@ def _numeric_kind(name: str, values: np.ndarray, distinct: int) -> tuple[ColumnK
 
 
 def _signed(name: str, texts: np.ndarray, values: np.ndarray) -> str:
-    """What is said of a column of numbers of which many bear the same sign or unit; "" where it is none.
+    """What is said of a column of numbers of which many bear the same sign or unit, or a decimal comma; "" else.
 
     Codes are none ('12a', '1OT'), nor are several units, for nobody says which one the plain numbers have, nor signed
     numbers that lie where no plain one does. texts, values: of the present cells.
@@ -230,7 +230,7 @@ def _signed(name: str, texts: np.ndarray, values: np.ndarray) -> str:
     plain = values[np.isfinite(values)]
     if len(plain) < PLAIN_SHARE * len(values):
         return ""
-    read = {text: signed_number(text) for text in pd.unique(texts[~np.isfinite(values)])}
+    read = {text: signed_number(text) or _with_comma(text) for text in pd.unique(texts[~np.isfinite(values)])}
     rows = pd.Series(texts[~np.isfinite(values)]).map(read).dropna()
     rows = rows[rows.str[1] != ""] if len(rows) else rows
     if rows.empty:
@@ -243,8 +243,14 @@ def _signed(name: str, texts: np.ndarray, values: np.ndarray) -> str:
     if code or len(plain) + inside < PARSED_SHARE * len(values):
         return ""
     first = next(text for text, found in read.items() if found is not None and found[1] == usual)
-    said = f"{len(bearing):,} cells of '{name}' are numbers with a sign or unit ('{first}')"
+    what = "a decimal comma" if usual == "," else "a sign or unit"
+    said = f"{len(bearing):,} cells of '{name}' are numbers with {what} ('{first}')"
     return f"{said}; the column is read as numbers."
+
+
+def _with_comma(text: str) -> tuple[str, str] | None:
+    number = read_number(text, DECIMAL_COMMA)
+    return None if number is None else (number, ",")
 
 
 def _text_kind(name: str, distinct: np.ndarray, present: int) -> tuple[ColumnKind, str]:

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from demix_core.columns import is_missing, signed_number, to_numeric, to_text
+from demix_core.notation import DECIMAL_COMMA, read_number
 from demix_core.signals.oddities import Oddities
 from demix_core.spelling import MOST_DISTINCT, Vocabulary
 from demix_core.types import Column, ColumnKind, Schema
@@ -164,19 +165,26 @@ def _other_spelling(column: Column, text: str, known: str) -> Fix:
 
 
 def _read(text: str, vocabulary: Vocabulary, reach: tuple[float, float], column: Column) -> Fix | None:
-    """The number that a cell which is none was meant to be: a frequent one mistyped, or one with a sign or unit.
+    """The number that a cell which is none was meant to be: a frequent one mistyped, or one that is written otherwise.
 
     reach: between which plain numbers lie; '5%' beside 0.04 and 0.06 is not 5.
     """
-    number, _ = signed_number(text) or ("", "")
     known = vocabulary.meant(text, vocabulary.counts.get(text, 1))
-    if known is None and number and reach[0] <= float(number) <= reach[1]:
-        words = f"'{text}' is no number, but {number} is meant"
-        return Fix(f"{column.name}: numbers with a sign or unit", number, words)
+    for how, number in _written_otherwise(text).items():
+        if known is None and number and reach[0] <= float(number) <= reach[1]:
+            return Fix(f"{column.name}: numbers with {how}", number, f"'{text}' is no number, but {number} is meant")
     known = known or _only_number_like(text, vocabulary.counts)
-    if known is None:
-        return None
-    return _other_spelling(column, text, known)
+    return None if known is None else _other_spelling(column, text, known)
+
+
+def _written_otherwise(text: str) -> dict[str, str]:
+    """{in what a text that is no plain number differs from one: the number it would be}; "" where it is none.
+
+    >>> _written_otherwise("12,5"), _written_otherwise("1,200")
+    ({'a sign or unit': '', 'a decimal comma': '12.5'}, {'a sign or unit': '1200', 'a decimal comma': '1.200'})
+    """
+    signed, comma = signed_number(text), read_number(text, DECIMAL_COMMA)
+    return {"a sign or unit": signed[0] if signed else "", "a decimal comma": comma or ""}
 
 
 def _only_number_like(text: str, counts: Mapping[str, int]) -> str | None:
