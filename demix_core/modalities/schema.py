@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from demix_core.columns import datetime_format, is_missing, labels, signed_number, to_datetime, to_numeric, to_text
+from demix_core.datetimes import meant, times_of
 from demix_core.errors import InputError
 from demix_core.notation import DECIMAL_COMMA, as_written, find_notations, plain, read_number
 from demix_core.settings import LoadSettings
@@ -204,8 +205,12 @@ def _kind(series: pd.Series) -> tuple[ColumnKind, str]:
     if signed:
         return ColumnKind.NUMERIC, signed
     times = to_datetime(series) if pd.api.types.is_datetime64_any_dtype(series) or datetime_format(series) else None
-    if times is not None and float(np.isfinite(times[present]).mean()) >= PARSED_SHARE:
+    read = 0.0 if times is None else float(np.isfinite(times[present]).mean())
+    if read >= PARSED_SHARE:
         return ColumnKind.DATETIME, ""
+    mixed = _mixed_times(series, texts[present], read) if read >= PLAIN_SHARE else ""
+    if mixed:
+        return ColumnKind.DATETIME, mixed
     return _text_kind(str(name), distinct, int(present.sum()))
 
 
@@ -246,6 +251,22 @@ def _signed(name: str, texts: np.ndarray, values: np.ndarray) -> str:
     what = "a decimal comma" if usual == "," else "a sign or unit"
     said = f"{len(bearing):,} cells of '{name}' are numbers with {what} ('{first}')"
     return f"{said}; the column is read as numbers."
+
+
+def _mixed_times(series: pd.Series, texts: np.ndarray, read: float) -> str:
+    """What is said of a column of times of which many are written unlike the others; "" where it is none.
+
+    texts: of the present cells; read: the share of them that is written alike.
+    """
+    times = times_of(series)
+    if times is None:
+        return ""
+    counts = pd.Series(texts).value_counts()
+    other = [str(text) for text in counts.index if meant(str(text), times) is not None]
+    cells = int(counts[other].sum())
+    if read + cells / len(texts) < PARSED_SHARE:
+        return ""
+    return f"{cells:,} cells of '{series.name}' are times written unlike the others ('{other[0]}')."
 
 
 def _with_comma(text: str) -> tuple[str, str] | None:

@@ -26,6 +26,7 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
+from demix_core.datetimes import Times
 from demix_core.registry import Family
 from demix_core.repairs.conditional import GUESSER_PARTS, Guesser
 from demix_core.repairs.patterns import Shared
@@ -59,7 +60,7 @@ class Learned:
     target: TargetGuesser | None = None
 
 
-LEARNED_PARTS = (*GUESSER_PARTS, Shared, TargetGuesser)
+LEARNED_PARTS = (*GUESSER_PARTS, Shared, Times, TargetGuesser)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from demix_core.columns import is_missing, signed_number, to_numeric, to_text
+from demix_core.datetimes import Times, meant, times_of
 from demix_core.notation import DECIMAL_COMMA, read_number
 from demix_core.signals.oddities import Oddities
 from demix_core.spelling import MOST_DISTINCT, Vocabulary
@@ -80,7 +81,7 @@ class Shared:
     placeholders: numbers that stand for unknown, with the words for it; low, high: where numbers usually lie; factor:
     cells are this many times what they should be (0: no such mistake), when they lie outside low to high and inside it
     once mended, written with `decimals`, told by `what` and `words`; texts, counts: what the column's cells hold (of
-    numbers: where some are none).
+    numbers: where some are none); times: how a column of times writes them, where some are written otherwise.
     """
 
     place: int
@@ -93,6 +94,7 @@ class Shared:
     words: str = ""
     texts: tuple[str, ...] = ()
     counts: tuple[int, ...] = ()
+    times: Times | None = None
 
     def with_texts(self, series: pd.Series) -> Shared:
         """With the distinct texts of the column, most frequent first."""
@@ -124,7 +126,9 @@ def learn_shared(
         if column.kind is ColumnKind.NUMERIC:
             likely = {i: text for (i, j), text in (expected or {}).items() if j == place}
             found.append(_of_numbers(frame[column.name], suspect, odd, place, likely))
-        elif column.kind is not ColumnKind.DATETIME and frame[column.name].nunique() <= MOST_DISTINCT:
+        elif column.kind is ColumnKind.DATETIME:
+            found.append(Shared(place, times=times_of(frame[column.name])))
+        elif frame[column.name].nunique() <= MOST_DISTINCT:
             found.append(Shared(place).with_texts(frame[column.name]))
     return tuple(found)
 
@@ -138,7 +142,7 @@ def apply_shared(
         column = schema.features[one.place]
         suspect = np.flatnonzero(wrong[:, one.place] >= SUSPECT)
         if len(suspect):
-            mend = _mended_numbers if column.kind is ColumnKind.NUMERIC else _mended_words
+            mend = MENDERS.get(column.kind, _mended_words)
             found |= {(row, one.place): fix for row, fix in mend(one, frame[column.name], column, suspect)}
     return found
 
@@ -158,6 +162,17 @@ def _mended_numbers(one: Shared, series: pd.Series, column: Column, suspect: np.
             mended = value / one.factor
             if one.low <= mended <= one.high and _writable(mended, one.decimals):
                 yield int(i), Fix(f"{column.name}: cells that {one.what}", f"{mended:.{one.decimals}f}", one.words)
+
+
+def _mended_times(one: Shared, series: pd.Series, column: Column, suspect: np.ndarray) -> Iterator[tuple[int, Fix]]:
+    texts = to_text(series.iloc[suspect])
+    for i, text in zip(suspect, texts, strict=True):
+        new = meant(text, one.times) if text and one.times is not None else None
+        if new is not None:
+            yield (
+                int(i),
+                Fix(f"{column.name}: times written otherwise", new, f"'{text}' is written unlike the other times"),
+            )
 
 
 def _other_spelling(column: Column, text: str, known: str) -> Fix:
@@ -285,6 +300,10 @@ def _mended_words(one: Shared, series: pd.Series, column: Column, suspect: np.nd
         known = spelled[text]
         if known is not None:
             yield int(i), _other_spelling(column, text, known)
+
+
+MENDERS = {ColumnKind.NUMERIC: _mended_numbers, ColumnKind.DATETIME: _mended_times}
+"""How cells are mended; of all other kinds as words."""
 
 
 def _known_spelling(text: str, common: list[str]) -> str | None:

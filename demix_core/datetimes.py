@@ -1,0 +1,99 @@
+"""Times that are written unlike the others of their column: how the column writes them, and what such a cell means.
+
+Only what can be read in one way is: '03/04/2021' among '2021-05-30' may be of March or of April, unless another cell of
+the column ('25/04/2021') or its range says which.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+import pandas as pd
+
+from demix_core.columns import DATETIME_FORMATS, datetime_format, is_missing, to_datetime, to_text
+
+ISO = "ISO8601"
+ISO_LAYOUTS = tuple(f"%Y-%m-%d{time}" for time in ("", " %H:%M:%S", " %H:%M", "T%H:%M:%S", "T%H:%M", "T%H:%M:%SZ"))
+HOURS = re.compile(r"[ T]%H")
+LIKE_IT_SHARE = 0.95
+"""Share of the readable times that a layout must write again, letter by letter."""
+MARGIN = 0.05
+"""How far beyond the times of the column others may lie, of their range."""
+SAMPLE = 300
+"""Distinct texts of each sort that are looked at."""
+
+
+@dataclass(frozen=True)
+class Times:
+    """How a column writes times.
+
+    form: its own of DATETIME_FORMATS; layout: the same, as for strftime; padded: whether days and months have two
+    digits; low, high: between which its times lie, with a margin, in seconds since 1970; others: the formats that read
+    most of the other cells.
+    """
+
+    form: str
+    layout: str
+    padded: bool
+    low: float
+    high: float
+    others: tuple[str, ...]
+
+
+def times_of(series: pd.Series) -> Times | None:
+    """Of a column of texts of which most are times in one layout and some are in no time of it; None for any other."""
+    fmt = datetime_format(series)
+    if fmt is None:
+        return None
+    texts, known = to_text(series).astype(str), to_datetime(series, fmt)
+    read = np.isfinite(known)
+    strange = list(pd.unique(texts[~read & ~is_missing(series)]))[:SAMPLE]
+    layout = _layout(texts[read], known[read], fmt) if strange and read.any() else None
+    if layout is None:
+        return None
+    margin = MARGIN * float(np.ptp(known[read]))
+    low, high = float(known[read].min()) - margin, float(known[read].max()) + margin
+    counts = {other: len(_within(strange, other, low, high)) for other in DATETIME_FORMATS if other != fmt}
+    most = max(counts.values())
+    return Times(fmt, *layout, low, high, tuple(other for other, n in counts.items() if n == most)) if most else None
+
+
+def meant(text: str, times: Times) -> str | None:
+    """A time written otherwise, as the column writes it; None where it is none, one of several, or written so."""
+    if np.isfinite(to_datetime(pd.Series([text], dtype=object), times.form)).all():
+        return None
+    found = {when for other in times.others for when in _within([text], other, times.low, times.high).values()}
+    return _written(found.pop(), times.layout, times.padded) if len(found) == 1 else None
+
+
+def _within(texts: Sequence[str], fmt: str, low: float, high: float) -> dict[str, float]:
+    """{text: seconds} of those that the format reads as a time between low and high."""
+    seconds = to_datetime(pd.Series(list(texts), dtype=object), fmt)
+    return {t: float(s) for t, s in zip(texts, seconds, strict=True) if low <= s <= high}
+
+
+def _layout(texts: np.ndarray, seconds: np.ndarray, fmt: str) -> tuple[str, bool] | None:
+    """(layout, padded) that writes the times as they stand."""
+    at = pd.Series(texts).drop_duplicates().index[:SAMPLE]
+    for layout in ISO_LAYOUTS if fmt == ISO else (fmt,):
+        for padded in (True, False):
+            same = np.mean([_written(seconds[i], layout, padded) == texts[i].strip() for i in at])
+            if same >= LIKE_IT_SHARE:
+                return layout, padded
+    return None
+
+
+def _written(seconds: float, layout: str, padded: bool) -> str:
+    """A time by the layout; of hours and minutes both digits.
+
+    >>> _written(0.0, "%d/%m/%Y %H:%M", False)
+    '1/1/1970 00:00'
+    """
+    when, split = datetime.fromtimestamp(seconds, UTC), HOURS.search(layout)
+    day, hours = (layout[: split.start()], layout[split.start() :]) if split else (layout, "")
+    written = when.strftime(day)
+    return (written if padded else re.sub(r"(?<!\d)0(?=\d)", "", written)) + when.strftime(hours)
