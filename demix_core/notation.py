@@ -40,6 +40,7 @@ NUMBER = r"\d(?:[\d.,' \u00a0\u202f]*\d)?"
 SIGNED = re.compile(
     rf"[-−+]?(?P<before>(?:{BEFORE}){SPACE}?)?[-−+]?(?P<number>{NUMBER})(?P<after>{SPACE}?(?:{AFTER}))?"
 )
+BRACKETS = re.compile(rf"(?P<before>(?:{BEFORE})?{SPACE}?)\((?P<inner>[^()+−-]*\d[^()]*)\)")
 PLAIN = re.compile(r"(?P<minus>-?)(?P<whole>\d+)(?:\.(?P<part>\d+))?")
 
 
@@ -48,12 +49,15 @@ def read_number(text: str, notation: Notation) -> str | None:
 
     >>> read_number("-$1,200.50", Notation(before="$")), read_number("7Kg.", Notation(after=" kg"))
     ('-1200.50', '7')
+    >>> read_number("($1,200)", Notation(before="$")), read_number("$ -", Notation(before="$"))
+    ('-1200', '0')
     """
-    found = _form(notation).fullmatch(text.strip())
+    inner, negative = _unbracketed(text)
+    found = _form(notation).fullmatch(inner)
     if found is None:
-        return None
+        return "0" if notation.before and inner.replace(" ", "") == f"{notation.before.strip()}-" else None
     whole = found["whole"].replace(notation.thousands, "")
-    minus = "-" if found["outer"] or found["inner"] else ""
+    minus = "-" if negative or found["outer"] or found["inner"] else ""
     return minus + whole + (f".{found['part']}" if found["part"] else "")
 
 
@@ -68,7 +72,8 @@ def write_number(number: str, notation: Notation) -> str:
         return number
     whole = f"{int(found['whole']):,}".replace(",", notation.thousands) if notation.grouped else found["whole"]
     part = notation.decimal + found["part"] if found["part"] else ""
-    return f"{found['minus']}{notation.before}{whole}{part}{notation.after}"
+    written = f"{notation.before}{whole}{part}{notation.after}"
+    return f"({written})" if found["minus"] and notation.brackets else found["minus"] + written
 
 
 def notation_of(series: pd.Series) -> tuple[Notation, ...]:
@@ -82,10 +87,13 @@ def notation_of(series: pd.Series) -> tuple[Notation, ...]:
     if not _may_be_numbers(share):
         return ()
     before, after = _signs(share)
+    bracketed = float(share[[_unbracketed(text)[1] for text in share.index]].sum())
+    if bracketed >= OWN_SHARE:
+        return ()  # '(3)', '(12)': nobody's numbers are mostly negative
     found: dict[tuple[str | None, ...], Notation] = {}
     best = READ_SHARE
     for thousands, decimal in STYLES:
-        notation = Notation(before, after, thousands, decimal)
+        notation = Notation(before, after, thousands, decimal, brackets=bracketed > 0)
         read = tuple(read_number(text, notation) for text in share.index)
         known = float(share[[number is not None for number in read]].sum())
         if known >= best and len(set(read) - {None}) >= LEAST_VALUES:
@@ -129,9 +137,12 @@ def _mapped(series: pd.Series, change: Callable[[str], str]) -> pd.Series:
 
 
 def _may_be_numbers(share: pd.Series) -> bool:
-    """Whether most texts hold a digit and they are not plain numbers already. share: of the cells, by text."""
+    """Whether most texts hold a digit, or the dash that means nothing, and are not plain numbers already.
+
+    share: of the cells, by text.
+    """
     texts = pd.Series(share.index, index=share.index, dtype=object)
-    if share[texts.str.contains(r"\d")].sum() < READ_SHARE:
+    if share[texts.str.contains(r"\d|-$")].sum() < READ_SHARE:
         return False
     return bool(share[pd.to_numeric(texts, errors="coerce").notna()].sum() < READ_SHARE)
 
@@ -140,7 +151,7 @@ def _signs(share: pd.Series) -> tuple[str, str]:
     """The most frequent pair of signs, as mostly written; two empty texts where less than OWN_SHARE bear it."""
     written: dict[tuple[str, str], float] = defaultdict(float)
     for text, part in zip(share.index, share, strict=True):
-        if found := SIGNED.fullmatch(text):
+        if found := SIGNED.fullmatch(_unbracketed(text)[0]):
             written[found["before"] or "", found["after"] or ""] += float(part)
     meant: dict[tuple[str, ...], float] = defaultdict(float)
     for pair, part in written.items():
@@ -151,6 +162,12 @@ def _signs(share: pd.Series) -> tuple[str, str]:
     return max((pair for pair in written if _same(pair) == usual), key=written.__getitem__)
 
 
+def _unbracketed(text: str) -> tuple[str, bool]:
+    """(the text without the brackets around its number, whether it had them)."""
+    found = BRACKETS.fullmatch(text.strip())
+    return (found["before"] + found["inner"], True) if found else (text.strip(), False)
+
+
 def _same(pair: tuple[str, str]) -> tuple[str, ...]:
     """Signs that mean the same are the same: ' oz', 'OZ.'."""
     return tuple(sign.strip().rstrip(".").casefold() for sign in pair)
@@ -158,7 +175,9 @@ def _same(pair: tuple[str, str]) -> tuple[str, ...]:
 
 def _some_bare(texts: Sequence[str]) -> bool:
     """Whether some numbers have no mark within ('950' beside '1,200'): three decimals would stand in all."""
-    return any(match["number"].isdigit() for text in texts if (match := SIGNED.fullmatch(text)) is not None)
+    return any(
+        match["number"].isdigit() for text in texts if (match := SIGNED.fullmatch(_unbracketed(text)[0])) is not None
+    )
 
 
 def _grouped(share: pd.Series, read: Sequence[str | None], thousands: str) -> bool:

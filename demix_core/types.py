@@ -110,7 +110,8 @@ class DecisionKind(StrEnum):
 class Notation:
     """How a column of texts writes numbers: the signs before and after one, with the space between, and the marks.
 
-    thousands: may set them apart; grouped: and does, when a number is written; decimal: the decimal mark.
+    thousands: may set them apart; grouped: and does, when a number is written; decimal: the decimal mark; brackets:
+    whether negative numbers stand in them, as accountants write.
     """
 
     before: str = ""
@@ -118,6 +119,7 @@ class Notation:
     thousands: str = ","
     decimal: str = "."
     grouped: bool = False
+    brackets: bool = False
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,8 @@ def cells(*texts: str) -> pd.Series:
         (["12 oz", "16 OZ.", "8.4 oz", "n/a"], Notation(after=" oz"), ["12", "16", "8.4", "n/a"]),
         (["USD 5", "USD 1,000", "USD 70"], Notation("USD ", grouped=True), ["5", "1000", "70"]),
         (["90 km/h", "120 km/h", "50 km/h"], Notation(after=" km/h"), ["90", "120", "50"]),
+        (["$1,200", "($950)", "$(7)", "$70", "$ -", "$8"], Notation("$", grouped=True, brackets=True),
+         ["1200", "-950", "-7", "70", "0", "8"]),
         (["1'200.5", "950", "7"], Notation(thousands="'", grouped=True), ["1200.5", "950", "7"]),
     ],
 )  # fmt: skip
@@ -56,7 +58,7 @@ def test_a_notation_is_found_and_read(texts: list[str], found: Notation, numbers
         ["1.5", "2", "1.234"], ["B7", "B8", "B9"], ["12a", "13a", "14a"], ["36 months", "60 months"],
         ["5%", "7 kg", "8 l"], ["2024-01-05", "2024-02-05", "2024-03-05"], ["10:30", "11:20", "09:15"],
         ["01.02.2024", "11.02.2024", "21.02.2024"], ["red", "green", "blue"], ["", "", ""], ["1-5", "6-10", "11-15"],
-        ["1st", "2nd", "3rd"], ["192.168.0.1", "10.0.0.7", "10.0.0.8"],
+        ["1st", "2nd", "3rd"], ["(3)", "(12)", "(7)", "5"], ["192.168.0.1", "10.0.0.7", "10.0.0.8"],
     ],
 )  # fmt: skip
 def test_these_have_none(texts: list[str]) -> None:
@@ -86,12 +88,12 @@ def test_a_long_sorted_column_is_looked_at_all_over() -> None:
 
 @given(
     st.integers(-(10**9), 10**9), st.integers(0, 4), st.sampled_from(STYLES), st.sampled_from(["", "$", "USD "]),
-    st.sampled_from(["", "%", " kg", " km/h"]), st.booleans(),
+    st.sampled_from(["", "%", " kg", " km/h"]), st.booleans(), st.booleans(),
 )  # fmt: skip
 def test_what_is_written_is_read_again(
-    value: int, decimals: int, style: tuple[str, str], before: str, after: str, grouped: bool
+    value: int, decimals: int, style: tuple[str, str], before: str, after: str, grouped: bool, brackets: bool
 ) -> None:
-    notation = Notation(before, after, *style, grouped)
+    notation = Notation(before, after, *style, grouped, brackets)
     number = f"{value / 10**decimals:.{decimals}f}"
     assert read_number(write_number(number, notation), notation) == number
 
