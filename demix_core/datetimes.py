@@ -7,6 +7,7 @@ the column ('25/04/2021') or its range says which.
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -62,12 +63,15 @@ def times_of(series: pd.Series) -> Times | None:
     return Times(fmt, *layout, low, high, tuple(other for other, n in counts.items() if n == most)) if most else None
 
 
-def meant(text: str, times: Times) -> str | None:
-    """A time written otherwise, as the column writes it; None where it is none, one of several, or written so."""
-    if np.isfinite(to_datetime(pd.Series([text], dtype=object), times.form)).all():
-        return None
-    found = {when for other in times.others for when in _within([text], other, times.low, times.high).values()}
-    return _written(found.pop(), times.layout, times.padded) if len(found) == 1 else None
+def meant(texts: Sequence[str], times: Times) -> dict[str, str]:
+    """{text: as the column writes it} of the times written otherwise; none of what may be one of several times."""
+    seconds = to_datetime(pd.Series(list(texts), dtype=object), times.form)
+    strange = [text for text, known in zip(texts, np.isfinite(seconds), strict=True) if not known]
+    found: dict[str, set[float]] = defaultdict(set)
+    for other in times.others:
+        for text, when in _within(strange, other, times.low, times.high).items():
+            found[text].add(when)
+    return {t: _written(when.pop(), times.layout, times.padded) for t, when in found.items() if len(when) == 1}
 
 
 def _within(texts: Sequence[str], fmt: str, low: float, high: float) -> dict[str, float]:

@@ -262,7 +262,7 @@ def _mixed_times(series: pd.Series, texts: np.ndarray, read: float) -> str:
     if times is None:
         return ""
     counts = pd.Series(texts).value_counts()
-    other = [str(text) for text in counts.index if meant(str(text), times) is not None]
+    other = list(meant([str(text) for text in counts.index], times))
     cells = int(counts[other].sum())
     if read + cells / len(texts) < PARSED_SHARE:
         return ""

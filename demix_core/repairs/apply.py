@@ -116,19 +116,19 @@ def refusal(schema: Schema, column: str | None, value: str) -> str:
 def as_in_file(changes: Changes, table: TableFile, schema: Schema) -> Changes:
     """The changes in the words of the file: numbers as their column writes them, old cells as they stand there."""
     notations = {c.name: c.notation for c in schema.columns if c.notation is not None}
-    rows = changes.rows.copy()
-    for i, line in enumerate(changes.rows.to_dict("records")):
-        notation = notations.get(line["column"])
-        if notation is not None and int(line["row_id"]) < len(table.frame):
-            there = str(table.frame[line["column"]].iloc[int(line["row_id"])])
-            rows.loc[i, "new"] = write_number(str(line["new"]), notation)
+    lines = changes.rows.to_dict("records")
+    for line in lines:
+        notation, row = notations.get(line["column"]), int(line["row_id"])
+        if notation is not None and row < len(table.frame):
+            there = str(table.frame[line["column"]].iat[row])
+            line["new"] = write_number(str(line["new"]), notation)
             if (read_number(there, notation) or there).strip() == str(line["old"]).strip():
-                rows.loc[i, "old"] = there
+                line["old"] = there
     cells = {
         (row, name): write_number(text, notations[name]) if name in notations else text
         for (row, name), text in changes.cells.items()
     }
-    return replace(changes, cells=cells, rows=rows)
+    return replace(changes, cells=cells, rows=pd.DataFrame(lines, columns=list(COLUMNS)))
 
 
 def write(table: TableFile, changes: Changes, out: Path, with_weights: bool = False) -> None:

@@ -166,13 +166,11 @@ def _mended_numbers(one: Shared, series: pd.Series, column: Column, suspect: np.
 
 def _mended_times(one: Shared, series: pd.Series, column: Column, suspect: np.ndarray) -> Iterator[tuple[int, Fix]]:
     texts = to_text(series.iloc[suspect])
+    known = meant([str(t) for t in pd.unique(texts)], one.times) if one.times is not None else {}
     for i, text in zip(suspect, texts, strict=True):
-        new = meant(text, one.times) if text and one.times is not None else None
-        if new is not None:
-            yield (
-                int(i),
-                Fix(f"{column.name}: times written otherwise", new, f"'{text}' is written unlike the other times"),
-            )
+        if text in known:
+            words = f"'{text}' is written unlike the other times"
+            yield int(i), Fix(f"{column.name}: times written otherwise", known[text], words)
 
 
 def _other_spelling(column: Column, text: str, known: str) -> Fix:
