@@ -99,8 +99,9 @@ class ColumnOddities:
         if ordered:
             earlier = _filled(_numbers(old, column, self.form))
             distance = _beyond(numbers, *self.bulk)
-            pairs = zip(numbers, np.where(known, earlier, np.nan), strict=True)
-            crowd = np.array([self._crowd(number, was) for number, was in pairs])
+            pairs = np.column_stack([np.where(np.isnan(numbers), np.inf, numbers), np.where(known, earlier, np.inf)])
+            distinct, inverse = np.unique(pairs, axis=0, return_inverse=True)
+            crowd = np.array([self._crowd(number, was) for number, was in distinct])[inverse.ravel()]
         if column.kind is not ColumnKind.TEXT:
             looks, looked = _forms(texts, ordered), _forms(before, ordered)
             form = -np.log((_others(self.forms, self.form_counts, looks, looked, known) + 1) / total)
@@ -115,8 +116,8 @@ class ColumnOddities:
         return np.array([0.0 if m is None else SURE for m in meant])
 
     def _crowd(self, number: float, was: float) -> float:
-        """_crowd of one number in the column with it, and without its old version (NaN for none)."""
-        if np.isnan(number):
+        """_crowd of one number in the column with it, and without its old version; inf for none of either."""
+        if np.isinf(number):
             return 0.0
         at = int(np.searchsorted(self.numbers, number))
         some = slice(max(0, at - 12), at + 13)  # more neighbours than the eight that count
