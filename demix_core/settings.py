@@ -50,7 +50,8 @@ class DiagnoseSettings:
 
     classifier: str = _option("shipped", "The error classifier: 'shipped' or a checkpoint file.")
     calibrate: bool = _option(
-        False, "Learn from errors planted into copies of this table: finds more, takes about three times as long."
+        False,
+        "Learn from errors planted into copies of this table. Better where many rows are wrong, worse where few are.",
     )
     expected_error_share: float = _option(0.0, "Your own word on the share of rows with an error; 0: estimate it.")
     thresholds: dict[str, float] = field(
