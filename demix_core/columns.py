@@ -6,7 +6,6 @@ the distinct values only, so a million cells cost little.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 import numpy as np
@@ -30,14 +29,6 @@ DATETIME_FORMATS: tuple[str, ...] = (
 SAMPLE = 2000
 """Distinct values looked at to find a datetime format."""
 
-FLOAT_DIGITS = 15
-"""Significant digits that a float64 holds whatever the number."""
-
-SIGNED = re.compile(
-    r"(?P<before>[$€£¥~≈]?)\s*(?P<number>[+-]?(\d{1,3}(,\d{3})+|\d+)(\.\d+)?)\s*(?P<after>%|[^\W\d_]{1,8}\.?)?"
-)
-"""A number with a sign before it, or a unit behind."""
-
 
 def is_missing(series: pd.Series) -> np.ndarray:
     """bool [n]: nulls and the texts of MISSING."""
@@ -56,23 +47,6 @@ def to_numeric(series: pd.Series) -> np.ndarray:
         values = _per_distinct(series, _numbers, np.nan)
     values[~np.isfinite(values)] = np.nan
     return values
-
-
-def signed_number(text: str) -> tuple[str, str] | None:
-    """(number as text, without separators; its sign or unit in lower case, "" for none); None for anything else.
-
-    More digits than a float holds are what a computation left of a shorter number.
-
-    >>> signed_number("$1,200"), signed_number("12.0 OZ."), signed_number("B7")
-    (('1200', '$'), ('12.0', 'oz'), None)
-    """
-    found = SIGNED.fullmatch(text.strip())
-    if found is None:
-        return None
-    number = found["number"].replace(",", "")
-    if "." in number and sum(c.isdigit() for c in number.lstrip("+-0.")) > FLOAT_DIGITS:
-        number = f"{float(number):.{FLOAT_DIGITS - 3}g}"
-    return number, (found["before"] + (found["after"] or "").rstrip(".")).casefold()
 
 
 def to_text(series: pd.Series) -> np.ndarray:

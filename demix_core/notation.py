@@ -31,6 +31,9 @@ DECIMAL_COMMA = Notation(thousands=".", decimal=",")
 STYLES = ((",", "."), (".", ","), (" ", ","), (" ", "."), ("\u00a0", ","), ("\u202f", ","), ("'", "."))
 """(thousands mark, decimal mark), the usual first: it is meant where a table leaves two open ('1,234')."""
 
+FLOAT_DIGITS = 15
+"""Significant digits that a float64 holds whatever the number."""
+
 SPACE = "[ \u00a0\u202f]"
 SYMBOLS = "$€£¥₹₽₩"
 CODES = "USD|EUR|GBP|JPY|CNY|INR|CHF|CAD|AUD|SEK|NOK|DKK|PLN|CZK|BRL"
@@ -41,6 +44,10 @@ SIGNED = re.compile(
     rf"[-−+]?(?P<before>(?:{BEFORE}){SPACE}?)?[-−+]?(?P<number>{NUMBER})(?P<after>{SPACE}?(?:{AFTER}))?"
 )
 BRACKETS = re.compile(rf"(?P<before>(?:{BEFORE})?{SPACE}?)\((?P<inner>[^()+−-]*\d[^()]*)\)")
+LOOSE = re.compile(
+    r"(?P<before>[$€£¥~≈]?)\s*(?P<number>[+-]?(\d{1,3}(,\d{3})+|\d+)(\.\d+)?)\s*(?P<after>%|[^\W\d_]{1,8}\.?)?"
+)
+"""One cell among plain numbers: any sign before it, any unit behind, of one letter, too ('5 l')."""
 PLAIN = re.compile(r"(?P<minus>-?)(?P<whole>\d+)(?:\.(?P<part>\d+))?")
 
 
@@ -59,6 +66,23 @@ def read_number(text: str, notation: Notation) -> str | None:
     whole = found["whole"].replace(notation.thousands, "")
     minus = "-" if negative or found["outer"] or found["inner"] else ""
     return minus + whole + (f".{found['part']}" if found["part"] else "")
+
+
+def signed_number(text: str) -> tuple[str, str] | None:
+    """(number as text, without separators; its sign or unit in lower case, "" for none); None for anything else.
+
+    More digits than a float holds are what a computation left of a shorter number.
+
+    >>> signed_number("$1,200"), signed_number("12.0 OZ."), signed_number("B7")
+    (('1200', '$'), ('12.0', 'oz'), None)
+    """
+    found = LOOSE.fullmatch(text.strip())
+    if found is None:
+        return None
+    number = found["number"].replace(",", "")
+    if "." in number and sum(c.isdigit() for c in number.lstrip("+-0.")) > FLOAT_DIGITS:
+        number = f"{float(number):.{FLOAT_DIGITS - 3}g}"
+    return number, (found["before"] + (found["after"] or "").rstrip(".")).casefold()
 
 
 def write_number(number: str, notation: Notation) -> str:

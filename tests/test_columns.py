@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from demix_core.columns import datetime_format, is_missing, signed_number, to_datetime, to_numeric, to_text
+from demix_core.columns import datetime_format, is_missing, to_datetime, to_numeric, to_text
 
 
 def test_missing_and_numbers() -> None:
@@ -21,15 +21,3 @@ def test_times(texts: list[str]) -> None:
 
 def test_a_year_is_no_time() -> None:
     assert datetime_format(pd.Series(["2011", "2012"], dtype="str")) is None
-
-
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        ("0.05%", ("0.05", "%")), (" $1,200.50 ", ("1200.50", "$")), ("12.0 OZ.", ("12.0", "oz")),
-        ("-3 years", ("-3", "years")), ("0.052000000000000005%", ("0.052", "%")), ("7", ("7", "")),
-        ("1,200", ("1200", "")), ("12 oz tall", None), ("B7", None), ("1.2.3", None), ("", None),
-    ],
-)  # fmt: skip
-def test_a_number_and_the_sign_beside_it(text: str, found: tuple[str, str] | None) -> None:
-    assert signed_number(text) == found

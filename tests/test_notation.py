@@ -12,7 +12,16 @@ from demix_core import work
 from demix_core.drift import drift
 from demix_core.exporting import export
 from demix_core.modalities.tabular import infer_schema, plain_frame, written_frame
-from demix_core.notation import STYLES, as_written, find_notations, notation_of, plain, read_number, write_number
+from demix_core.notation import (
+    STYLES,
+    as_written,
+    find_notations,
+    notation_of,
+    plain,
+    read_number,
+    signed_number,
+    write_number,
+)
 from demix_core.pipeline import diagnose
 from demix_core.planting import plant
 from demix_core.settings import LoadSettings
@@ -63,6 +72,18 @@ def test_a_notation_is_found_and_read(texts: list[str], found: Notation, numbers
 )  # fmt: skip
 def test_these_have_none(texts: list[str]) -> None:
     assert notation_of(cells(*texts)) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("0.05%", ("0.05", "%")), (" $1,200.50 ", ("1200.50", "$")), ("12.0 OZ.", ("12.0", "oz")),
+        ("-3 years", ("-3", "years")), ("0.052000000000000005%", ("0.052", "%")), ("7", ("7", "")),
+        ("1,200", ("1200", "")), ("12 oz tall", None), ("B7", None), ("1.2.3", None), ("", None),
+    ],
+)  # fmt: skip
+def test_a_number_and_the_sign_beside_it(text: str, found: tuple[str, str] | None) -> None:
+    assert signed_number(text) == found
 
 
 def test_a_column_that_can_be_read_in_two_ways_is_read_as_the_others() -> None:

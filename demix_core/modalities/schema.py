@@ -8,10 +8,10 @@ import re
 import numpy as np
 import pandas as pd
 
-from demix_core.columns import datetime_format, is_missing, labels, signed_number, to_datetime, to_numeric, to_text
+from demix_core.columns import datetime_format, is_missing, labels, to_datetime, to_numeric, to_text
 from demix_core.datetimes import meant, times_of
 from demix_core.errors import InputError
-from demix_core.notation import DECIMAL_COMMA, as_written, find_notations, plain, read_number
+from demix_core.notation import DECIMAL_COMMA, as_written, find_notations, plain, read_number, signed_number
 from demix_core.settings import LoadSettings
 from demix_core.spelling import Vocabulary
 from demix_core.types import Column, ColumnKind, Notation, Schema, Task

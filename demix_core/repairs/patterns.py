@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from demix_core.columns import is_missing, signed_number, to_numeric, to_text
+from demix_core.columns import is_missing, to_numeric, to_text
 from demix_core.datetimes import Times, meant, times_of
-from demix_core.notation import DECIMAL_COMMA, read_number
+from demix_core.notation import DECIMAL_COMMA, read_number, signed_number
 from demix_core.signals.oddities import Oddities
 from demix_core.spelling import MOST_DISTINCT, Vocabulary
 from demix_core.types import Column, ColumnKind, Schema
