@@ -30,6 +30,11 @@ SAMPLE = 2000
 """Distinct values looked at to find a datetime format."""
 
 
+def holds_text(series: pd.Series) -> bool:
+    """Whether its cells are texts, as all are in a text file."""
+    return bool(series.dtype == object or pd.api.types.is_string_dtype(series))
+
+
 def is_missing(series: pd.Series) -> np.ndarray:
     """bool [n]: nulls and the texts of MISSING."""
     if _is_native(series):

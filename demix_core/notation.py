@@ -14,7 +14,7 @@ from functools import lru_cache
 
 import pandas as pd
 
-from demix_core.columns import is_missing, to_text
+from demix_core.columns import holds_text, is_missing, to_text
 from demix_core.types import Notation
 
 READ_SHARE = 0.95
@@ -136,11 +136,6 @@ def find_notations(frame: pd.DataFrame) -> dict[str, Notation]:
     sure = [fits[0] for fits in fitting.values() if len(fits) == 1]
     comma = sum(n.decimal == "," for n in sure) > sum(n.decimal == "." and n.grouped for n in sure)
     return {name: next((n for n in fits if (n.decimal == ",") == comma), fits[0]) for name, fits in fitting.items()}
-
-
-def holds_text(series: pd.Series) -> bool:
-    """Whether its cells are texts, as all are in a text file."""
-    return series.dtype == object or pd.api.types.is_string_dtype(series)
 
 
 def plain(series: pd.Series, notation: Notation | None) -> pd.Series:

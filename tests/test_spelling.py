@@ -22,6 +22,7 @@ from demix_core.signals.oddities import OddityReference, find_oddities
 from demix_core.signals.placing import NEW
 from demix_core.spelling import SURE, Vocabulary
 from demix_core.types import Column, ColumnKind, Schema, Task
+from tests import tiny
 
 FREQUENT = {"female": 400, "male": 380, "private sector": 60, "35957": 40, "35958": 40}
 
@@ -176,15 +177,10 @@ def test_a_number_with_a_sign_is_read_wherever_a_plain_one_lies(tmp_path: Path) 
     true = frame["rate"].copy()
     signed = (np.arange(n) % 3 == 0) & (rate < rate.max()) & (rate > rate.min())
     frame.loc[signed, "rate"] = true[signed] + "%"
-    frame.to_csv(tmp_path / "rates.csv", index=False)
-    settings = Settings(load=LoadSettings(target="late"), map=MapSettings(method="pca"))
-    run = diagnose(tmp_path / "rates.csv", tmp_path / "run", settings)
-    patches = run.patches()
-    found = patches[patches["column"] == "rate"].set_index("row_id")["new"]
-    rows = run.diagnosis()["row_id"].to_numpy()
+    found, rows = tiny.suggested(frame, "rate", "late", tmp_path)
     highest = true[rows[~signed[rows]]].astype(float).max()
     wanted = [row for row in rows[signed[rows]] if float(true[row]) <= highest]
-    assert len(wanted) > 80 and found[wanted].tolist() == true[wanted].tolist()
+    assert len(wanted) > 80 and found["new"][wanted].tolist() == true[wanted].tolist()
 
 
 def test_a_decimal_comma_among_points_is_read(tmp_path: Path) -> None:
@@ -196,16 +192,11 @@ def test_a_decimal_comma_among_points_is_read(tmp_path: Path) -> None:
     typed = np.flatnonzero((np.arange(n) % 40 == 7) & (size < size.max()) & (size > size.min()))
     true = frame["size"].copy()
     frame.loc[typed, "size"] = true[typed].str.replace(".", ",")
-    frame.to_csv(tmp_path / "sizes.csv", index=False)
-    settings = Settings(load=LoadSettings(target="late"), map=MapSettings(method="pca"))
-    run = diagnose(tmp_path / "sizes.csv", tmp_path / "run", settings)
-    patches = run.patches()
-    found = patches[patches["column"] == "size"].set_index("row_id")
-    wanted = [row for row in run.diagnosis()["row_id"] if row in typed]
+    found, rows = tiny.suggested(frame, "size", "late", tmp_path)
+    wanted = np.intersect1d(rows, typed)
     assert len(wanted) > 5 and found["new"][wanted].tolist() == true[wanted].tolist()
-    assert found["recommended"][wanted].all() and set(found["pattern"][wanted]) == {
-        "size: numbers with a decimal comma"
-    }
+    assert found["recommended"][wanted].all()
+    assert set(found["pattern"][wanted]) == {"size: numbers with a decimal comma"}
 
 
 def test_labels_spelt_otherwise_are_told_when_the_table_is_read() -> None:

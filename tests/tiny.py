@@ -10,8 +10,9 @@ import pandas as pd
 import torch
 
 from demix_core.classifiers.network import Dec, Shape, save_checkpoint
+from demix_core.pipeline import diagnose
 from demix_core.projection import principal
-from demix_core.settings import DiagnoseSettings, FitSettings, MapSettings, Settings
+from demix_core.settings import DiagnoseSettings, FitSettings, LoadSettings, MapSettings, Settings
 
 
 def table(path: Path, n: int = 240, seed: int = 0) -> Path:
@@ -42,6 +43,15 @@ def classifier(path: Path) -> Path:
         network.share[:, 1] = 0.2  # so that a table's own word is heard
     save_checkpoint(network.eval(), path)
     return path
+
+
+def suggested(frame: pd.DataFrame, column: str, target: str, folder: Path) -> tuple[pd.DataFrame, np.ndarray]:
+    """(what the shipped classifier's diagnosis suggests for one column, by row id; the rows that were diagnosed)."""
+    frame.to_csv(folder / "table.csv", index=False)
+    chosen = Settings(load=LoadSettings(target=target), map=MapSettings(method="pca"))
+    run = diagnose(folder / "table.csv", folder / "run", chosen)
+    patches = run.patches()
+    return patches[patches["column"] == column].set_index("row_id"), run.diagnosis()["row_id"].to_numpy()
 
 
 def flat_map(embedding: np.ndarray, method: str, seed: int, *told: object) -> np.ndarray:

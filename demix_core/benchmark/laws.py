@@ -99,7 +99,7 @@ def counted(made: Corrupted, schema: Schema) -> dict[str, int]:
     """Rows, wrong ones, those that break a law, both, and those of both whose likeliest cell is a wrong one."""
     keep = made.frame[schema.target].notna().to_numpy()
     frame, truth = made.frame[keep].reset_index(drop=True), made.truth[keep].reset_index(drop=True)
-    laws, _ = find_laws(plain_frame(frame, schema), schema, 0)
+    laws, _ = find_laws(frame, schema, 0)
     wrong = truth[ErrorType.FEATURE.value].to_numpy(bool)
     return {
         "rows": len(frame), "wrong": int(wrong.sum()), "broken": int(laws.broken.sum()),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from demix_core.columns import to_numeric, to_text
+from demix_core.columns import holds_text, to_numeric, to_text
 from demix_core.registry import Family
 from demix_core.types import ColumnKind, ErrorType, Schema, Task
 
@@ -128,7 +128,7 @@ def decimals_of(series: pd.Series) -> int:
 
 def write_texts(frame: pd.DataFrame, rows: np.ndarray, column: str, texts: np.ndarray) -> None:
     """Put texts into cells; a column of another dtype becomes object only where it must. Changes frame."""
-    if not (frame[column].dtype == object or pd.api.types.is_string_dtype(frame[column])):
+    if not holds_text(frame[column]):
         frame[column] = frame[column].astype(object)
     _put(frame, rows, column, texts)
 

@@ -65,7 +65,10 @@ def infer_schema(frame: pd.DataFrame, settings: LoadSettings) -> tuple[Schema, t
 
 
 def plain_frame(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
-    """A table of the file with plain numbers in the columns that write them otherwise; others are untouched."""
+    """A table of the file with plain numbers in the columns that write them otherwise; others are untouched.
+
+    Once only: '1.234', already plain, would be read again as 1234 where points set thousands apart.
+    """
     return frame.assign(**{name: plain(frame[name], notation) for name, notation in _notations(frame, schema)})
 
 
