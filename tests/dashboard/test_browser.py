@@ -745,6 +745,7 @@ def test_two_people_at_one_run_lose_nothing_and_see_each_other(browser: Browser,
         ann.get_by_text("Cleo had rejected it.").wait_for(state="attached")
         wait_decided(bob, len(log.replay()))
         ann.keyboard.press("z")
+        ann.wait_for_function(f"window.demixKeys.heard >= {presses + 2}")  # its card may not have left the screen yet
         ann.wait_for_selector(f'#inspector[data-patch="{patch}"]', state="attached")
         assert log.replay()[patch].kind is DecisionKind.REJECT, "her undo leaves Cleo's word standing"
         bob.keyboard.press("z")
