@@ -53,7 +53,7 @@ def times_of(series: pd.Series) -> Times | None:
     texts, known = to_text(series).astype(str), to_datetime(series, fmt)
     read = np.isfinite(known)
     strange = list(pd.unique(texts[~read & ~is_missing(series)]))[:SAMPLE]
-    layout = _layout(texts[read], known[read], fmt) if strange and read.any() else None
+    layout = layout_of(texts[read], known[read], fmt) if strange and read.any() else None
     if layout is None:
         return None
     margin = MARGIN * float(np.ptp(known[read]))
@@ -71,7 +71,7 @@ def meant(texts: Sequence[str], times: Times) -> dict[str, str]:
     for other in times.others:
         for text, when in _within(strange, other, times.low, times.high).items():
             found[text].add(when)
-    return {t: _written(when.pop(), times.layout, times.padded) for t, when in found.items() if len(when) == 1}
+    return {t: written(when.pop(), times.layout, times.padded) for t, when in found.items() if len(when) == 1}
 
 
 def _within(texts: Sequence[str], fmt: str, low: float, high: float) -> dict[str, float]:
@@ -80,21 +80,21 @@ def _within(texts: Sequence[str], fmt: str, low: float, high: float) -> dict[str
     return {t: float(s) for t, s in zip(texts, seconds, strict=True) if low <= s <= high}
 
 
-def _layout(texts: np.ndarray, seconds: np.ndarray, fmt: str) -> tuple[str, bool] | None:
+def layout_of(texts: np.ndarray, seconds: np.ndarray, fmt: str) -> tuple[str, bool] | None:
     """(layout, padded) that writes the times as they stand."""
     at = pd.Series(texts).drop_duplicates().index[:SAMPLE]
     for layout in ISO_LAYOUTS if fmt == ISO else (fmt,):
         for padded in (True, False):
-            same = np.mean([_written(seconds[i], layout, padded) == texts[i].strip() for i in at])
+            same = np.mean([written(seconds[i], layout, padded) == texts[i].strip() for i in at])
             if same >= LIKE_IT_SHARE:
                 return layout, padded
     return None
 
 
-def _written(seconds: float, layout: str, padded: bool) -> str:
+def written(seconds: float, layout: str, padded: bool) -> str:
     """A time by the layout; of hours and minutes both digits.
 
-    >>> _written(0.0, "%d/%m/%Y %H:%M", False)
+    >>> written(0.0, "%d/%m/%Y %H:%M", False)
     '1/1/1970 00:00'
     """
     when, split = datetime.fromtimestamp(seconds, UTC), HOURS.search(layout)

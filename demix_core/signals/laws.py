@@ -1,4 +1,5 @@
-"""Which cells break a law that nearly all other rows keep: a functional dependency, a one-hot group, an equation?
+"""Which cells break a law that nearly all other rows keep: a functional dependency, a one-hot group, an equation, an
+order of two columns?
 
 The field calls them integrity constraints; they are found in the table itself, nobody has to state them.
 What a law says is beyond what a network has to learn: a row that breaks one has a wrong cell. Which of its cells it is
@@ -10,22 +11,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, permutations
 
 import numpy as np
 import pandas as pd
 
-from demix_core.columns import to_numeric, to_text
+from demix_core.columns import datetime_format, to_datetime, to_numeric, to_text
+from demix_core.datetimes import layout_of
 from demix_core.signals.dependencies import Bond, Dependency, find_bonds
 from demix_core.signals.equations import Equation, Numbers, find_equations
 from demix_core.signals.one_hot import OneHot, find_groups
+from demix_core.signals.orders import Order, Scale, Writing, find_orders
 from demix_core.types import ColumnKind, Schema
 
 SURE = 0.95
 """P(some cell is wrong) of a row that breaks a law."""
 
 UNEXPLAINED, KEPT = -4.0, -3.0
-"""Log-likelihood of a broken law that the wrong cell has no part in, and of a law that a wrong cell keeps by chance."""
+"""Log-likelihood of a broken law that the wrong cell has no part in, and of a law that a wrong cell keeps by chance (of
+an order it is measured)."""
 
 MOST_WRONG = 3
 """Cells of one row that bonds may blame one after the other."""
@@ -84,17 +88,20 @@ class LawReference:
     bonds: tuple[Bond, ...]
     groups: tuple[OneHot, ...]
     equations: tuple[Equation, ...] = ()
+    orders: tuple[Order, ...] = ()
 
     def place(self, frame: pd.DataFrame) -> Laws:
         """What they say of any rows. Memory: O(BLOCK · laws), beside what is returned."""
-        numbers = {j: to_numeric(frame[self.names[j]]) for e in self.equations for j in e.places}
+        bound = {j for law in self._of_numbers() for j in law.places}
+        times = {j: w.form for o in self.orders for j, w in zip(o.places, o.writings, strict=True) if w.times}
+        numbers = {j: _numbers(frame[self.names[j]], times.get(j)) for j in bound}
         table = _Table([to_text(frame[name]) for name in self.names], numbers)
         starts = range(0, max(len(frame), 1), BLOCK)
         blocks = [self._judge(table.block(start), min(BLOCK, len(frame) - start)) for start in starts]
         return _Found.joined(blocks).done(self._words())
 
     def _judge(self, table: _Table, rows: int) -> _Found:
-        few: tuple[Bond | Equation, ...] = (*self.bonds, *self.equations)
+        few: tuple[Pair, ...] = (*self.bonds, *self._of_numbers())
         found = _Found.empty(rows, len(self.names), len(few) + len(self.groups))
         for k, group in enumerate(self.groups):
             _judge_group(found, group, table.texts, len(few) + k)
@@ -102,15 +109,21 @@ class LawReference:
             _judge_pairs(found, few, table)
         return found
 
+    def _of_numbers(self) -> tuple[Equation | Order, ...]:
+        return (*self.equations, *self.orders)
+
     def _words(self) -> list[str]:
         """Each law, in the order of its number."""
         return [
-            *(_say_bond(b, self.names) for b in self.bonds), *(_say_equation(e, self.names) for e in self.equations),
+            *(_say_bond(b, self.names) for b in self.bonds),
+            *(_say_numbers(law, self.names) for law in self._of_numbers()),
             *(_say_group(g, self.names) for g in self.groups),
         ]  # fmt: skip
 
 
-LAW_PARTS = (Bond, Dependency, OneHot, Equation)
+LAW_PARTS = (Bond, Dependency, OneHot, Equation, Order, Writing)
+Pair = Bond | Equation | Order
+"""Laws that bind few columns."""
 
 
 def find_laws(frame: pd.DataFrame, schema: Schema, seed: int) -> tuple[Laws, LawReference]:
@@ -126,8 +139,32 @@ def find_laws(frame: pd.DataFrame, schema: Schema, seed: int) -> tuple[Laws, Law
         for j, (c, text) in enumerate(zip(schema.features, texts, strict=True))
     ]
     equations = tuple(islice(find_equations(numbers, np.random.default_rng(seed)), MOST_BONDS))
-    reference = LawReference(names, bonds, groups, equations)
+    scales = [
+        _times(frame[c.name]) if c.kind is ColumnKind.DATETIME else _scale(n)
+        for c, n in zip(schema.features, numbers, strict=True)
+    ]
+    known = {pair for e in equations for pair in permutations(e.places, 2)}
+    orders = tuple(islice(find_orders(scales, known, np.random.default_rng(seed)), MOST_BONDS))
+    reference = LawReference(names, bonds, groups, equations, orders)
     return reference.place(frame), reference
+
+
+def _numbers(series: pd.Series, form: str | None) -> np.ndarray:
+    """float64 [n]: the numbers of a column; its times where there is a form, '' for native ones."""
+    return to_numeric(series) if form is None else to_datetime(series, form or None)
+
+
+def _scale(numbers: Numbers | None) -> Scale | None:
+    return None if numbers is None else Scale(numbers.values, Writing(numbers.decimals))
+
+
+def _times(series: pd.Series) -> Scale:
+    form = datetime_format(series) or ""
+    seconds = _numbers(series, form)
+    known = np.isfinite(seconds)
+    found = layout_of(to_text(series).astype(str)[known], seconds[known], form) if form and known.any() else None
+    layout, padded = found or ("", True)
+    return Scale(seconds, Writing(0, True, form, layout, padded))
 
 
 @dataclass(frozen=True)
@@ -182,7 +219,7 @@ def _judge_group(found: _Found, group: OneHot, texts: Sequence[np.ndarray], law:
         found.meant[row, place] = str(group.blanks[j] if blank else group.marks[j])
 
 
-def _judge_pairs(found: _Found, laws: Sequence[Bond | Equation], table: _Table) -> None:
+def _judge_pairs(found: _Found, laws: Sequence[Pair], table: _Table) -> None:
     """Laws that bind few columns: who is to blame is told by all of them together."""
     judged = [_judge(law, table) for law in laws]
     broken = np.stack([one.broken for one in judged], 1)
@@ -207,7 +244,7 @@ def _judge_pairs(found: _Found, laws: Sequence[Bond | Equation], table: _Table) 
 
 @dataclass(frozen=True)
 class _Table:
-    """texts: object [n] of every feature; numbers: float64 [n] of those that equations need."""
+    """texts: object [n] of every feature; numbers: float64 [n] of those that equations and orders need."""
 
     texts: Sequence[np.ndarray]
     numbers: dict[int, np.ndarray]
@@ -221,20 +258,22 @@ class _Table:
 @dataclass(frozen=True)
 class _Judged:
     """Of one law: kept, broken: bool [n]; places: the features it binds; likely: of each, log-likelihood [n] that its
-    cell is the wrong one where the law is broken.
+    cell is the wrong one where the law is broken; by_chance: that a wrong cell keeps it.
     """
 
     kept: np.ndarray
     broken: np.ndarray
     places: tuple[int, ...]
     likely: tuple[np.ndarray, ...]
+    by_chance: float = KEPT
 
 
-def _judge(law: Bond | Equation, table: _Table) -> _Judged:
-    if isinstance(law, Equation):
+def _judge(law: Pair, table: _Table) -> _Judged:
+    if not isinstance(law, Bond):
         kept, broken = law.judge([table.numbers[j] for j in law.places])
         alike = np.full(len(kept), -np.log(len(law.places)))
-        return _Judged(kept, broken, law.places, (alike,) * len(law.places))
+        by_chance = law.by_chance if isinstance(law, Order) else KEPT
+        return _Judged(kept, broken, law.places, (alike,) * len(law.places), by_chance)
     kept, broken, second = law.judge(table.texts[law.first], table.texts[law.second])
     likely = np.log(1 - second + TINY), np.log(second + TINY)
     return _Judged(kept, broken, (law.first, law.second), likely)
@@ -247,7 +286,7 @@ def _blame(judged: Sequence[_Judged], left: np.ndarray, rows: np.ndarray, featur
         others = np.setdiff1d(np.arange(features), one.places)
         score[:, others] += UNEXPLAINED * left[:, k, None]
         for place, likely in zip(one.places, one.likely, strict=True):
-            score[:, place] += KEPT * one.kept[rows] + likely[rows] * left[:, k]
+            score[:, place] += one.by_chance * one.kept[rows] + likely[rows] * left[:, k]
             touched[:, place] |= left[:, k]
     score = np.where(touched, score, -np.inf)
     score -= np.maximum(score.max(1, keepdims=True), -1e30)
@@ -256,11 +295,11 @@ def _blame(judged: Sequence[_Judged], left: np.ndarray, rows: np.ndarray, featur
     return np.asarray(np.divide(weight, total, out=np.zeros_like(weight), where=total > 0))
 
 
-def _mean(found: _Found, law: Bond | Equation, k: int, place: int, rows: np.ndarray, table: _Table) -> None:
+def _mean(found: _Found, law: Pair, k: int, place: int, rows: np.ndarray, table: _Table) -> None:
     """What the cells of feature `place` should hold by one law; the other cells must be likelier right."""
     rows = rows[found.blame[rows, place] > LEAST_BLAME]
     found.because[rows, place] = np.where(found.because[rows, place] == NONE, k, found.because[rows, place])
-    if isinstance(law, Equation):
+    if not isinstance(law, Bond):
         others = [j for j in law.places if j != place]
         meant = law.meant(place, [table.numbers[j][rows] for j in law.places])
     else:
@@ -278,8 +317,8 @@ def _say_bond(bond: Bond, names: Sequence[str]) -> str:
     return f"{names[law.by]} tells {names[law.of]} {_in_most(1 - law.broken)}"
 
 
-def _say_equation(equation: Equation, names: Sequence[str]) -> str:
-    return f"{equation.words(names)} {_in_most(equation.holds)}"
+def _say_numbers(law: Equation | Order, names: Sequence[str]) -> str:
+    return f"{law.words(names)} {_in_most(law.holds)}"
 
 
 def _in_most(share: float) -> str:
