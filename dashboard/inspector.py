@@ -143,12 +143,12 @@ def edit_form(state: State, book: Book, patch: pd.Series) -> None:
         saved = pressed(state, save.form_submit_button, "Save", "edit_save", type="primary", width="stretch")
         dropped = pressed(state, drop.form_submit_button, "Leave row out", "edit_drop", width="stretch")
         cancelled = pressed(state, cancel.form_submit_button, "Cancel", "edit_cancel", width="stretch")
-    refused = services.refused(book.name, int(patch["patch_id"]), str(value)) if saved else ""
+    own, refused = services.own_value(book.name, int(patch["patch_id"]), str(value)) if saved else ("", "")
     if refused:
         st.error(refused, icon=":material/error:")
         return
     if saved:
-        deciding.save_edit(state, str(value))
+        deciding.save_edit(state, own)
     elif dropped:
         deciding.drop_row(state)
     elif cancelled:

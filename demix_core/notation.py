@@ -16,6 +16,7 @@ import pandas as pd
 
 from demix_core.columns import holds_text, is_missing, to_text
 from demix_core.types import Notation
+from demix_core.units import convert, named
 
 READ_SHARE = 0.95
 """Share of the present cells that must be numbers in the notation."""
@@ -48,6 +49,8 @@ LOOSE = re.compile(
     r"(?P<before>[$€£¥~≈]?)\s*(?P<number>[+-]?(\d{1,3}(,\d{3})+|\d+)(\.\d+)?)\s*(?P<after>%|[^\W\d_]{1,8}\.?)?"
 )
 """One cell among plain numbers: any sign before it, any unit behind, of one letter, too ('5 l')."""
+MEASURED = re.compile(rf"(?P<number>[-−+]?{NUMBER}){SPACE}?(?P<unit>°?[^\W\d_]{{1,12}}\.?(?:/[^\W\d_]{{1,4}})?)")
+"""One cell among numbers with a known unit: whatever unit there is."""
 PLAIN = re.compile(r"(?P<minus>-?)(?P<whole>\d+)(?:\.(?P<part>\d+))?")
 
 
@@ -85,6 +88,20 @@ def signed_number(text: str) -> tuple[str, str] | None:
     return number, (found["before"] + (found["after"] or "").rstrip(".")).casefold()
 
 
+def in_another_unit(text: str, notation: Notation) -> tuple[float, str] | None:
+    """(the number in the unit of the notation, the unit that the text has); None where it has its own or no known one.
+
+    >>> in_another_unit("2000 g", Notation(after=" kg"))
+    (2.0, 'g')
+    """
+    found = MEASURED.fullmatch(text.strip()) if notation.after else None
+    if found is None or named(found["unit"]) == named(notation.after):
+        return None
+    number = read_number(found["number"], notation)
+    converted = convert(float(number), found["unit"], notation.after) if number else None
+    return None if converted is None else (converted, named(found["unit"]))
+
+
 def write_number(number: str, notation: Notation) -> str:
     """A plain number as the column writes it; any other text as it is.
 
@@ -119,7 +136,8 @@ def notation_of(series: pd.Series) -> tuple[Notation, ...]:
     for thousands, decimal in STYLES:
         notation = Notation(before, after, thousands, decimal, brackets=bracketed > 0)
         read = tuple(read_number(text, notation) for text in share.index)
-        known = float(share[[number is not None for number in read]].sum())
+        told = [n is not None or _differs(text, notation) for text, n in zip(share.index, read, strict=True)]
+        known = float(share[told].sum())
         if known >= best and len(set(read) - {None}) >= LEAST_VALUES:
             found = found if known == best else {}
             best = known
@@ -153,6 +171,12 @@ def _mapped(series: pd.Series, change: Callable[[str], str]) -> pd.Series:
     codes, distinct = pd.factorize(series, use_na_sentinel=True)
     changed = pd.Series([change(str(text)) for text in distinct], dtype=series.dtype)
     return pd.Series(changed.reindex(codes).to_numpy(), index=series.index, name=series.name, dtype=series.dtype)
+
+
+def _differs(text: str, notation: Notation) -> bool:
+    """Whether the text is a number in another unit, not the same under another name."""
+    other = in_another_unit(text, notation)
+    return other is not None and convert(1.0, other[1], notation.after) != 1
 
 
 def _may_be_numbers(share: pd.Series) -> bool:

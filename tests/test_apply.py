@@ -7,9 +7,9 @@ import pytest
 
 from demix_core.decisions import DecisionLog
 from demix_core.errors import RunError
-from demix_core.repairs.apply import plan, repaired, safe, write, write_changes_csv
+from demix_core.repairs.apply import own_value, plan, repaired, safe, write, write_changes_csv
 from demix_core.tablefile import TableFile
-from demix_core.types import DROP_VALUE
+from demix_core.types import DROP_VALUE, Column, ColumnKind, Notation, Schema, Task
 
 RAW = b'a,b,y\r\n1,"x, z",no\r\n2,w,yes\r\n3,,no'
 
@@ -104,3 +104,38 @@ def test_a_swap_whose_other_cell_changed_since_is_refused(log: DecisionLog, tabl
     with pytest.raises(RunError, match="'b'"):
         write(table, plan(SWAP.assign(new="gone"), log.replay()), tmp_path / "o.csv")
     assert not (tmp_path / "o.csv").exists()
+
+
+OWN = Schema(
+    (
+        Column("price", ColumnKind.NUMERIC, Notation("$", grouped=True)), Column("age", ColumnKind.NUMERIC),
+        Column("weight", ColumnKind.NUMERIC, Notation(after=" kg", thousands=".", decimal=",")),
+        Column("day", ColumnKind.DATETIME), Column("job", ColumnKind.CATEGORICAL), Column("y", ColumnKind.CATEGORICAL),
+    ),
+    "y", Task.CLASSIFICATION, ("no", "yes"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("column", "typed", "held"),
+    [
+        ("price", "$1,200", "1200"), ("price", "1,200.50", "1200.50"), ("price", "1200", "1200"), ("price", "", ""),
+        ("weight", "70,5 kg", "70.5"), ("weight", "154 lb", "69.8532"), ("age", "41", "41"),
+        ("day", "2021-04-30", "2021-04-30"), ("day", "", ""), ("job", "nurse", "nurse"), ("y", "yes", "yes"), (None, "0.5", "0.5"),
+    ],
+)  # fmt: skip
+def test_an_own_value_is_read_as_its_column_is_written(column: str | None, typed: str, held: str) -> None:
+    assert own_value(OWN, column, typed) == (held, "")
+
+
+@pytest.mark.parametrize(
+    ("column", "typed", "why"),
+    [
+        ("price", "€12", "no number"), ("price", "cheap", "no number"), ("weight", "3 km", "no number"),
+        ("age", "1,200", "no number"), ("day", "2021-02-31", "no time"), ("day", "soon", "no time"),
+        ("y", "maybe", "no known label"), ("y", "", "no known"), (None, "-1", "no weight"), (None, "much", "no weight"),
+    ],
+)  # fmt: skip
+def test_an_own_value_that_can_not_stand_is_refused(column: str | None, typed: str, why: str) -> None:
+    value, refused = own_value(OWN, column, typed)
+    assert value == typed and f"'{typed}' is {why}" in refused

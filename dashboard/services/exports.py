@@ -9,7 +9,7 @@ import pandas as pd
 
 from dashboard.services.results import log
 from dashboard.services.runs import run_path
-from demix_core.repairs.apply import plan, refusal
+from demix_core.repairs import apply
 from demix_core.store import Run, storing
 
 
@@ -17,14 +17,14 @@ def changes(name: str) -> pd.DataFrame:
     """What the decisions would change, one line per cell, row or weight."""
     run = Run.open(run_path(name))
     events_ = log(name).events()
-    return plan(run.patches(), log(name).replay(), events_).rows
+    return apply.plan(run.patches(), log(name).replay(), events_).rows
 
 
-def refused(name: str, patch_id: int, value: str) -> str:
-    """Why an own value for this suggestion can't stand; '' where it can."""
+def own_value(name: str, patch_id: int, typed: str) -> tuple[str, str]:
+    """(an own value for this suggestion as the run holds it, why it can't stand; '' where it can)."""
     run = Run.open(run_path(name))
     patch = run.patches().set_index("patch_id").loc[patch_id]
-    return refusal(run.schema(), patch["column"], value)
+    return apply.own_value(run.schema(), patch["column"], typed)
 
 
 def export_names(name: str) -> dict[str, str]:

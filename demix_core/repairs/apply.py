@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from demix_core.columns import to_numeric, to_text
+from demix_core.columns import to_datetime, to_numeric, to_text
 from demix_core.decisions import PatchState
 from demix_core.errors import RunError
-from demix_core.notation import read_number, write_number
+from demix_core.notation import in_another_unit, read_number, write_number
 from demix_core.store import write_file
 from demix_core.tablefile import TableFile
 from demix_core.types import DROP_VALUE, Action, ColumnKind, DecisionKind, Event, Schema
@@ -95,11 +95,25 @@ def repaired(frame: pd.DataFrame, changes: Changes) -> tuple[pd.DataFrame, np.nd
     return out, weights if (weights != 1).any() else None
 
 
-def refusal(schema: Schema, column: str | None, value: str) -> str:
-    """Why a person's own value can't stand, in a sentence; '' where it can. column: None for a weight.
+def own_value(schema: Schema, column: str | None, typed: str) -> tuple[str, str]:
+    """(a person's own value as the run holds it, why it can't stand in a sentence, '' where it can).
 
-    A class must be one of the known ones, a number a number; a feature's cell may be empty, which means missing.
+    column: None for a weight. A number may be typed as its column writes it ('$1,200'), or in another unit ('154 lb').
     """
+    value = _plain_number(schema, column, typed) if column is not None else typed
+    return value, _refusal(schema, column, value)
+
+
+def _plain_number(schema: Schema, column: str, typed: str) -> str:
+    notation = next((c.notation for c in schema.columns if c.name == column), None)
+    if notation is None:
+        return typed
+    other = in_another_unit(typed, notation)
+    return f"{other[0]:.6g}" if other is not None else read_number(typed, notation) or typed
+
+
+def _refusal(schema: Schema, column: str | None, value: str) -> str:
+    """A class must be one of the known ones, a number a number, a time a time; a feature's cell may be empty."""
     if column is None:
         weight = to_numeric(pd.Series([value], dtype=object))[0]
         return "" if weight >= 0 else f"'{value}' is no weight; give a number that is not negative."
@@ -107,9 +121,13 @@ def refusal(schema: Schema, column: str | None, value: str) -> str:
         if value.strip() in schema.classes:
             return ""
         return f"'{value}' is no known label of '{column}'; choose among {', '.join(schema.classes[:8])}."
-    if schema.kind(column) is ColumnKind.NUMERIC and np.isnan(to_numeric(pd.Series([value], dtype=object))[0]):
-        empty = not value.strip() and column != schema.target
-        return "" if empty else f"'{value}' is no number, and '{column}' holds numbers; give one, with a decimal point."
+    kind, one = schema.kind(column), pd.Series([value], dtype=object)
+    if not value.strip() and column != schema.target:
+        return ""
+    if kind is ColumnKind.NUMERIC and np.isnan(to_numeric(one)[0]):
+        return f"'{value}' is no number, and '{column}' holds numbers; give one, with a decimal point."
+    if kind is ColumnKind.DATETIME and np.isnan(to_datetime(one)[0]):
+        return f"'{value}' is no time, and '{column}' holds times; give one, written as the others are."
     return ""
 
 

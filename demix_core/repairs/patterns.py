@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,11 @@ import pandas as pd
 
 from demix_core.columns import is_missing, to_numeric, to_text
 from demix_core.datetimes import Times, meant, times_of
-from demix_core.notation import DECIMAL_COMMA, read_number, signed_number
+from demix_core.notation import DECIMAL_COMMA, in_another_unit, read_number, signed_number
 from demix_core.signals.oddities import Oddities
 from demix_core.spelling import MOST_DISTINCT, Vocabulary
 from demix_core.types import Column, ColumnKind, Schema
+from demix_core.units import named
 
 SUSPECT = 0.5
 """P(cell wrong) from which a cell counts."""
@@ -105,11 +107,17 @@ class Shared:
         """Of these texts."""
         return Vocabulary(dict(zip(self.texts, self.counts, strict=True)))
 
+    @cached_property
     def reach(self) -> tuple[float, float]:
         """The least and the largest number among these texts; (inf, −inf) where none is one."""
         numbers = to_numeric(pd.Series(self.texts, dtype=object))
         known = numbers[np.isfinite(numbers)]
         return float(known.min(initial=np.inf)), float(known.max(initial=-np.inf))
+
+    def written(self, value: float) -> str:
+        """A number with as many decimals as those among these texts."""
+        decimals = max((len(t.partition(".")[2]) for t in self.texts if t.replace(".", "", 1).isdigit()), default=0)
+        return f"{value:.{decimals}f}"
 
 
 def learn_shared(
@@ -149,11 +157,11 @@ def apply_shared(
 
 def _mended_numbers(one: Shared, series: pd.Series, column: Column, suspect: np.ndarray) -> Iterator[tuple[int, Fix]]:
     numbers, stands, texts = to_numeric(series), dict(one.placeholders), to_text(series)
-    vocabulary, reach = one.vocabulary(), one.reach()
+    vocabulary = one.vocabulary()
     for i in suspect:
         value = float(numbers[i])
         if np.isnan(value):
-            fix = _read(texts[i], vocabulary, reach, column) if texts[i] else None
+            fix = _read(texts[i], one, vocabulary, column) if texts[i] else None
             if fix is not None:
                 yield int(i), fix
         elif value in stands:
@@ -177,27 +185,37 @@ def _other_spelling(column: Column, text: str, known: str) -> Fix:
     return Fix(f"{column.name}: spelled unlike '{known}'", known, f"'{text}' looks like '{known}'")
 
 
-def _read(text: str, vocabulary: Vocabulary, reach: tuple[float, float], column: Column) -> Fix | None:
+def _read(text: str, one: Shared, vocabulary: Vocabulary, column: Column) -> Fix | None:
     """The number that a cell which is none was meant to be: a frequent one mistyped, or one that is written otherwise.
 
-    reach: between which plain numbers lie; '5%' beside 0.04 and 0.06 is not 5.
+    It lies between the plain numbers; '5%' beside 0.04 and 0.06 is not 5.
     """
+    low, high = one.reach
+    other = in_another_unit(text, column.notation) if column.notation is not None else None
+    if other is not None and column.notation is not None:
+        number, unit = one.written(other[0]), other[1]
+        words = f"{text} is {number}{column.notation.after}"
+        return Fix(f"{column.name}: numbers in {unit}", number, words) if low <= other[0] <= high else None
     known = vocabulary.meant(text, vocabulary.counts.get(text, 1))
-    for how, number in _written_otherwise(text).items():
-        if known is None and number and reach[0] <= float(number) <= reach[1]:
+    for how, number in _written_otherwise(text, column).items():
+        if known is None and number and low <= float(number) <= high:
             return Fix(f"{column.name}: numbers with {how}", number, f"'{text}' is no number, but {number} is meant")
     known = known or _only_number_like(text, vocabulary.counts)
     return None if known is None else _other_spelling(column, text, known)
 
 
-def _written_otherwise(text: str) -> dict[str, str]:
+def _written_otherwise(text: str, column: Column) -> dict[str, str]:
     """{in what a text that is no plain number differs from one: the number it would be}; "" where it is none.
 
-    >>> _written_otherwise("12,5"), _written_otherwise("1,200")
-    ({'a sign or unit': '', 'a decimal comma': '12.5'}, {'a sign or unit': '1200', 'a decimal comma': '1.200'})
+    A sign that is not the column's own makes it another number.
+
+    >>> _written_otherwise("12,5", Column("price", ColumnKind.NUMERIC))
+    {'a sign or unit': '', 'a decimal comma': '12.5'}
     """
     signed, comma = signed_number(text), read_number(text, DECIMAL_COMMA)
-    return {"a sign or unit": signed[0] if signed else "", "a decimal comma": comma or ""}
+    own = {named(column.notation.before), named(column.notation.after)} if column.notation is not None else {""}
+    foreign = signed is not None and signed[1] not in ("", *own) and own != {""}
+    return {"a sign or unit": signed[0] if signed and not foreign else "", "a decimal comma": comma or ""}
 
 
 def _only_number_like(text: str, counts: Mapping[str, int]) -> str | None:

@@ -391,11 +391,11 @@ def test_an_own_value_that_can_not_stand_is_refused_with_a_reason(run: Path, ope
 
     patches = Run(run).patches()
     cell = patches[(patches["error_type"] == "feature_error") & patches["column"].isin(["age", "hours"])].iloc[0]
-    assert "no number" in services.refused("fake", int(cell["patch_id"]), "forty")
-    assert services.refused("fake", int(cell["patch_id"]), "41") == ""
-    assert services.refused("fake", int(cell["patch_id"]), "") == "", "an empty cell is a missing value"
+    assert "no number" in services.own_value("fake", int(cell["patch_id"]), "forty")[1]
+    assert services.own_value("fake", int(cell["patch_id"]), "41") == ("41", "")
+    assert services.own_value("fake", int(cell["patch_id"]), "") == ("", ""), "an empty cell is a missing value"
     label = patches[patches["error_type"] == "label_error"].iloc[0]
-    assert "no known label" in services.refused("fake", int(label["patch_id"]), "rich")
+    assert "no known label" in services.own_value("fake", int(label["patch_id"]), "rich")[1]
 
 
 # ---- links and views ---------------------------------------------------------------------------------------------
