@@ -121,7 +121,8 @@ OWN = Schema(
     [
         ("price", "$1,200", "1200"), ("price", "1,200.50", "1200.50"), ("price", "1200", "1200"), ("price", "", ""),
         ("weight", "70,5 kg", "70.5"), ("weight", "154 lb", "69.8532"), ("age", "41", "41"),
-        ("day", "2021-04-30", "2021-04-30"), ("day", "", ""), ("job", "nurse", "nurse"), ("y", "yes", "yes"), (None, "0.5", "0.5"),
+        ("day", "2021-04-30", "2021-04-30"), ("day", "", ""), ("job", "nurse", "nurse"),
+        ("y", "yes", "yes"), (None, "0.5", "0.5"),
     ],
 )  # fmt: skip
 def test_an_own_value_is_read_as_its_column_is_written(column: str | None, typed: str, held: str) -> None:
