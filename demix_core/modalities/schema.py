@@ -14,6 +14,7 @@ from demix_core.errors import InputError
 from demix_core.notation import DECIMAL_COMMA, as_written, find_notations, plain, read_number, signed_number
 from demix_core.settings import LoadSettings
 from demix_core.spelling import Vocabulary
+from demix_core.templates import odd_texts, template_of
 from demix_core.types import Column, ColumnKind, Notation, Schema, Task
 
 TARGET_NAMES = ("target", "label", "labels", "class", "y", "outcome", "income", "survived", "cnt")
@@ -277,13 +278,24 @@ def _with_comma(text: str) -> tuple[str, str] | None:
     return None if number is None else (number, ",")
 
 
+def _odd_ones(identifiers: np.ndarray) -> str:
+    """What is said of identifiers that are written unlike the others; "" where none is."""
+    counts = {str(text): 1 for text in identifiers}
+    odd = odd_texts(counts, template_of(counts))
+    if not odd:
+        return ""
+    first = next(text for text in counts if text in odd)
+    return f" {len(odd)} of them are written unlike the others ('{first}'): as 'text' they are looked at, too."
+
+
 def _text_kind(name: str, distinct: np.ndarray, present: int) -> tuple[ColumnKind, str]:
     share = len(distinct) / present
     words = float(np.mean([t.count(" ") for t in distinct[:2000]]))
     if share > 0.5 and len(distinct) > FEW_VALUES and words >= 2:
         return ColumnKind.TEXT, ""
     if share == 1 and len(distinct) > FEW_VALUES:
-        return ColumnKind.IGNORE, f"Every row has its own '{name}', so it is taken for an identifier and ignored."
+        note = f"Every row has its own '{name}', so it is taken for an identifier and ignored."
+        return ColumnKind.IGNORE, note + _odd_ones(distinct)
     if len(distinct) > MANY_CATEGORIES:
         note = (
             f"Column '{name}' has {len(distinct):,} different values and is read as text; set its kind to change that."

@@ -35,6 +35,7 @@ from demix_core.signals.cells import CellModel
 from demix_core.signals.laws import Laws
 from demix_core.signals.oddities import Oddities
 from demix_core.signals.shortcuts import RuleGroup
+from demix_core.templates import Template
 from demix_core.types import Action, ErrorType, Patch, Schema, Task
 from demix_core.workers import one_thread
 
@@ -60,7 +61,7 @@ class Learned:
     target: TargetGuesser | None = None
 
 
-LEARNED_PARTS = (*GUESSER_PARTS, Shared, Times, TargetGuesser)
+LEARNED_PARTS = (*GUESSER_PARTS, Shared, Times, Template, TargetGuesser)
 
 
 @dataclass(frozen=True)

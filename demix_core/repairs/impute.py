@@ -186,14 +186,13 @@ def view_cell(cells: CellModel, odd: Oddities, row: int, place: int, laws: Laws 
 def cell_reason(column: Column, old: str, guess: Guess, view: CellView, fix: Fix | None = None) -> str:
     """What is odd about one cell and what would be likely instead, in a sentence."""
     suggested = _suggested(column, guess)
+    likelier = f"; the other cells suggest {suggested}" if guess.text else ""
     if not old.strip():
-        return f"{column.name} is empty; the other cells suggest {suggested}."
+        return f"{column.name} is empty{likelier}."
     shown = f"{column.name} = {old}" if column.kind is ColumnKind.NUMERIC else f"{column.name} = '{old}'"
-    if fix is not None:
-        return f"{shown}: {fix.words}; the other cells suggest {suggested}."
-    said = _oddities(column.kind, view)
+    said = [fix.words] if fix is not None else _oddities(column.kind, view, old)
     if said:
-        return f"{shown}: {'; '.join(said)}; the other cells suggest {suggested}."
+        return f"{shown}: {'; '.join(said)}{likelier}."
     return f"{shown} is {times(view.surprise)} beside the other cells, which suggest {suggested}."
 
 
@@ -204,17 +203,19 @@ def _suggested(column: Column, guess: Guess) -> str:
     return f"'{guess.text}'" + (f" (probability {guess.probability:.2f})" if guess.probability > 0 else "")
 
 
-def _oddities(kind: ColumnKind, view: CellView) -> list[str]:
+def _oddities(kind: ColumnKind, view: CellView, old: str) -> list[str]:
     said = []
-    if view.garbled and kind in (ColumnKind.NUMERIC, ColumnKind.DATETIME):
-        return ["it is no number in a column of numbers" if kind is ColumnKind.NUMERIC else "it is no time"]
+    if view.garbled and kind is ColumnKind.DATETIME:
+        return ["it is no time"]
+    if view.garbled and kind is ColumnKind.NUMERIC and not old.strip().isdigit():
+        return ["it is no number in a column of numbers"]
     if view.law:
         said.append(view.law)
     if view.distance >= FAR:
         said.append(f"half of all rows lie between {_end(kind, view.low)} and {_end(kind, view.high)}")
     if view.crowd >= CROWDED and view.copies >= MANY:
         said.append(f"{view.copies:,} rows hold exactly this value, far more than values like it")
-    if view.form >= ODD_FORM:
+    if view.form >= ODD_FORM or view.garbled:
         said.append("it is written unlike the other cells of its column")
     return said
 

@@ -22,6 +22,7 @@ from demix_core.datetimes import Times, meant, times_of
 from demix_core.notation import DECIMAL_COMMA, in_another_unit, read_number, signed_number
 from demix_core.signals.oddities import Oddities
 from demix_core.spelling import MOST_DISTINCT, Vocabulary
+from demix_core.templates import Template, column_template
 from demix_core.types import Column, ColumnKind, Schema
 from demix_core.units import named
 
@@ -83,7 +84,8 @@ class Shared:
     placeholders: numbers that stand for unknown, with the words for it; low, high: where numbers usually lie; factor:
     cells are this many times what they should be (0: no such mistake), when they lie outside low to high and inside it
     once mended, written with `decimals`, told by `what` and `words`; texts, counts: what the column's cells hold (of
-    numbers: where some are none); times: how a column of times writes them, where some are written otherwise.
+    numbers: where some are none); times: how a column of times writes them, where some are written otherwise; template:
+    that a column of codes shares.
     """
 
     place: int
@@ -97,6 +99,7 @@ class Shared:
     texts: tuple[str, ...] = ()
     counts: tuple[int, ...] = ()
     times: Times | None = None
+    template: Template | None = None
 
     def with_texts(self, series: pd.Series) -> Shared:
         """With the distinct texts of the column, most frequent first."""
@@ -138,7 +141,15 @@ def learn_shared(
             found.append(Shared(place, times=times_of(frame[column.name])))
         elif frame[column.name].nunique() <= MOST_DISTINCT:
             found.append(Shared(place).with_texts(frame[column.name]))
-    return tuple(found)
+        else:
+            found.append(Shared(place))
+    return tuple(replace(one, template=_template(frame, schema, one.place)) for one in found)
+
+
+def _template(frame: pd.DataFrame, schema: Schema, place: int) -> Template | None:
+    column = schema.features[place]
+    counts = pd.Series(to_text(frame[column.name]), dtype=object).value_counts()
+    return column_template({str(text): int(count) for text, count in counts.items()}, column)
 
 
 def apply_shared(
@@ -152,7 +163,20 @@ def apply_shared(
         if len(suspect):
             mend = MENDERS.get(column.kind, _mended_words)
             found |= {(row, one.place): fix for row, fix in mend(one, frame[column.name], column, suspect)}
+            found |= {(row, one.place): fix for row, fix in _as_template(one, frame[column.name], column, suspect)}
     return found
+
+
+def _as_template(one: Shared, series: pd.Series, column: Column, suspect: np.ndarray) -> Iterator[tuple[int, Fix]]:
+    template = one.template
+    if template is None:
+        return
+    for i, text in zip(suspect, to_text(series.iloc[suspect]), strict=True):
+        new = template.mended(text) if template.breaks(text) else None
+        if new is not None:
+            how = f"'{text}' has lost its leading zeros" if template.zeros else f"'{text}' is written unlike the others"
+            pattern = "leading zeros lost" if template.zeros else "codes written otherwise"
+            yield int(i), Fix(f"{column.name}: {pattern}", new, f"{how}; '{new}' is meant")
 
 
 def _mended_numbers(one: Shared, series: pd.Series, column: Column, suspect: np.ndarray) -> Iterator[tuple[int, Fix]]:

@@ -15,6 +15,7 @@ from demix_core.columns import datetime_format, is_missing, labels, to_datetime,
 from demix_core.signals.binning import bulk
 from demix_core.signals.placing import NEW
 from demix_core.spelling import SURE, Vocabulary
+from demix_core.templates import OFTEN, column_template, odd_texts
 from demix_core.types import Column, ColumnKind, Schema
 
 MOST_WIDTHS = 1e4
@@ -30,7 +31,8 @@ class Oddities:
     distance: beyond the bulk, in its widths, 0 inside and for other than numbers; share: of the rows that
     hold just this value; crowd: how many times more rows hold it than a value nearby usually does, log, 0 where alone;
     form: −log of the share of cells written like this one (decimals, sign, case), nats; missing: 0 or 1; garbled:
-    P(wrong) of other spellings of a frequent value, and of what is no number, or time, where the column holds such.
+    P(wrong) of other spellings of a frequent value, of what breaks the template of a column of codes, and of what is no
+    number, or time, where the column holds such.
     low, high: float64 [F], the ends of the bulk (times in seconds); NaN for other than numbers. label: float32 [N],
     garbled of the row's class (numbers: 0).
     """
@@ -107,6 +109,7 @@ class ColumnOddities:
             form = -np.log((_others(self.forms, self.form_counts, looks, looked, known) + 1) / total)
         left = np.where(known, before, "")
         garbled = _unreadable(numbers, missing) if ordered else self._misspelt(texts, others, left)
+        garbled = np.maximum(garbled, self._off_template(texts, others, column))
         return [distance, share, crowd, np.where(missing, 0.0, form), missing.astype(float), garbled]
 
     def _misspelt(self, texts: np.ndarray, others: np.ndarray, before: np.ndarray) -> np.ndarray:
@@ -114,6 +117,14 @@ class ColumnOddities:
         vocabulary = Vocabulary({str(t): int(c) for t, c in zip(self.texts, self.text_counts, strict=True)})
         meant = [vocabulary.meant(t, int(n) + 1, b) for t, n, b in zip(texts, others, before, strict=True)]
         return np.array([0.0 if m is None else SURE for m in meant])
+
+    def _off_template(self, texts: np.ndarray, others: np.ndarray, column: Column) -> np.ndarray:
+        """float [m]; others: as for _misspelt."""
+        known = {str(t): int(c) for t, c in zip(self.texts, self.text_counts, strict=True)}
+        template = column_template(known, column)
+        few = others + 1 < OFTEN
+        breaks = [bool(template is not None and f and template.breaks(t)) for t, f in zip(texts, few, strict=True)]
+        return np.where(breaks, SURE, 0.0)
 
     def _crowd(self, number: float, was: float) -> float:
         """_crowd of one number in the column with it, and without its old version; inf for none of either."""
@@ -198,6 +209,7 @@ def _column(series: pd.Series, column: Column) -> tuple[np.ndarray, ...]:
         distance, crowd = _distance(numbers), _crowd(numbers)
     form = _rarity(_forms(texts, ordered)) if column.kind is not ColumnKind.TEXT else np.zeros(len(series))
     garbled = _unreadable(numbers, missing) if ordered else _misspelt(texts)
+    garbled = np.maximum(garbled, _off_template(texts, column))
     return distance, _share(texts), crowd, np.where(missing, 0.0, form), missing.astype(float), garbled
 
 
@@ -210,6 +222,13 @@ def _misspelt(texts: np.ndarray) -> np.ndarray:
     """float [N]: SURE for cells that are another spelling of a frequent value."""
     known = Vocabulary.of(texts).misspellings()
     return np.array([SURE if t in known else 0.0 for t in texts])
+
+
+def _off_template(texts: np.ndarray, column: Column) -> np.ndarray:
+    """float [N]: SURE for cells that are written unlike nearly all others of a column of codes."""
+    counts = {str(t): int(c) for t, c in zip(*np.unique(texts, return_counts=True), strict=True)}
+    odd = odd_texts(counts, column_template(counts, column))
+    return np.array([SURE if t in odd else 0.0 for t in texts])
 
 
 def _distance(numbers: np.ndarray) -> np.ndarray:

@@ -1,0 +1,169 @@
+"""The template that the codes of a column share ('AB-03756': two letters, a dash, digits), and cells that break it.
+
+Only columns that nearly all keep to one have a template, and only if digits are part of it: names and sentences are
+written in many ways. A few texts that many rows hold ('unknown') are values of their own, however they are written.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from demix_core.types import Column, ColumnKind
+
+K = TypeVar("K")
+
+REGULAR, REGULAR_WIDTH = 0.98, 0.99
+"""The share of the rows that must keep to the kinds of signs and their order, and to their number as well."""
+
+FEWEST_ROWS, FEWEST_TEXTS = 100, 20
+OFTEN = 5
+"""Rows that hold the same text, from which it is one of the column's own."""
+
+LEADING_ZEROS, FEWEST_ZEROS = 0.01, 5
+"""The share of the rows of a column of numbers that begin with a 0, and different texts of them, from which they are
+codes."""
+
+MOST_SHORT, SHORTEST_CODE = 0.3, 3
+"""Of these at most this share may have lost their zeros; the others have one length, not below that."""
+
+EXAMPLE = 0.05
+"""The share of the rows from which a way of writing is one that a cell may have been meant in."""
+
+SAMPLE = 500
+"""Texts that are looked at first."""
+
+SIGNS = ((re.compile(r"\d+"), "9"), (re.compile(r"[^\W\d_]+"), "a"))
+
+
+@dataclass(frozen=True)
+class Template:
+    """signs: kinds of signs, one of each run, in their order; length: that texts have, 0 for any; ways: the frequent
+    ways of writing, sign for sign; case: 'upper' or 'lower' where all letters are, '' for any; zeros: whether it is of
+    numbers that begin with zeros, so that shorter ones have lost theirs.
+    """
+
+    signs: str
+    length: int
+    ways: tuple[str, ...]
+    case: str = ""
+    zeros: bool = False
+
+    def breaks(self, text: str) -> bool:
+        """Whether a text, of few rows, is written otherwise."""
+        plain = text.strip()
+        if not plain:
+            return False
+        if self.zeros:
+            return plain.isdigit() and len(plain) < self.length
+        return _signs(plain) != self.signs or len(plain) < self.length or self._case_differs(plain)
+
+    def _case_differs(self, text: str) -> bool:
+        return bool(self.case) and text != getattr(text, self.case)()
+
+    def mended(self, text: str) -> str | None:
+        """As it was meant, where letters and digits are those of one of the frequent ways; None for unknown.
+
+        >>> Template("a-9", 0, ("aa-999",), "upper").mended("ab375")
+        'AB-375'
+        """
+        plain = text.strip()
+        if self.zeros:
+            return plain.zfill(self.length) if plain.isdigit() else None
+        letters = [c for c in plain if c.isalnum()]
+        kinds = _each("".join(letters))
+        fitting = [way for way in self.ways if "".join(c for c in way if c.isalnum()) == kinds]
+        if len(fitting) != 1:
+            return None
+        rest = iter(letters)
+        made = "".join(next(rest) if c.isalnum() else c for c in fitting[0])
+        return getattr(made, self.case)() if self.case else made
+
+
+def column_template(counts: Mapping[str, int], column: Column) -> Template | None:
+    """The template of a column of the table; times and marks of yes and no have none."""
+    if column.kind in (ColumnKind.DATETIME, ColumnKind.BOOLEAN) or column.notation is not None:
+        return None
+    return template_of(counts, column.kind is ColumnKind.NUMERIC)
+
+
+def template_of(counts: Mapping[str, int], numbers: bool = False) -> Template | None:
+    """The template of a column; None where it has none. counts: rows that hold each text; numbers: it holds such."""
+    known = {text.strip(): count for text, count in counts.items() if text.strip()}
+    if len(known) < FEWEST_TEXTS or sum(known.values()) < FEWEST_ROWS:
+        return None
+    if numbers:
+        return _of_numbers(known)
+    first = dict(list(known.items())[:: max(1, len(known) // SAMPLE)])
+    if _most(first, _signs)[1] < REGULAR - EXAMPLE:
+        return None
+    signs, share = _most(known, _signs)
+    if share < REGULAR or "9" not in signs:
+        return None
+    kept = {text: count for text, count in known.items() if _signs(text) == signs}
+    ways = _shares(kept, _each)
+    length, same = _most(kept, len)
+    frequent = tuple(way for way, part in ways.items() if part >= EXAMPLE)
+    return Template(signs, length if same >= REGULAR_WIDTH else 0, frequent, _case(kept))
+
+
+def _of_numbers(known: Mapping[str, int]) -> Template | None:
+    zeros = {t: n for t, n in known.items() if t[0] == "0" and t.isdigit() and t.strip("0")}
+    if len(zeros) < FEWEST_ZEROS or sum(zeros.values()) < LEADING_ZEROS * sum(known.values()):
+        return None
+    length, share = _most(known, lambda text: len(text) if text.isdigit() else 0)
+    if share < 1 - MOST_SHORT or length < SHORTEST_CODE:
+        return None
+    return Template("9", length, ("9" * length,), zeros=True)
+
+
+def odd_texts(counts: Mapping[str, int], template: Template | None) -> set[str]:
+    """The texts of few rows that break it."""
+    if template is None:
+        return set()
+    return {text for text, count in counts.items() if count < OFTEN and template.breaks(text)}
+
+
+def _signs(text: str) -> str:
+    """The kinds of signs, one of each run.
+
+    >>> _signs("AB-03756"), _signs("ann7@mail.org")
+    ('a-9', 'a9@a.a')
+    """
+    for run, sign in SIGNS:
+        text = run.sub(sign, text)
+    return text
+
+
+def _each(text: str) -> str:
+    """The kind of every sign.
+
+    >>> _each("AB-037")
+    'aa-999'
+    """
+    return "".join("9" if c.isdigit() else "a" if c.isalpha() else c for c in text)
+
+
+def _case(texts: Iterable[str]) -> str:
+    every = [text for text in texts if text.upper() != text.lower()]
+    for case in ("upper", "lower"):
+        if every and sum(text == getattr(text, case)() for text in every) >= REGULAR * len(every):
+            return case
+    return ""
+
+
+def _shares(counts: Mapping[str, int], kind: Callable[[str], K]) -> dict[K, float]:
+    """{kind: share of the rows}, most frequent first."""
+    found: dict[K, float] = defaultdict(float)
+    for text, count in counts.items():
+        found[kind(text)] += count
+    rows = sum(found.values())
+    return {one: n / rows for one, n in sorted(found.items(), key=lambda item: -item[1])}
+
+
+def _most(counts: Mapping[str, int], kind: Callable[[str], K]) -> tuple[K, float]:
+    """The most frequent kind and its share."""
+    return next(iter(_shares(counts, kind).items()))
