@@ -362,3 +362,36 @@ def test_broken_laws_are_told_in_summary_report_and_command_line(
     assert "zip tells city in" in report_html(run)
     reports.diagnosis(run, [], json_wanted=False)
     assert "Laws between columns that rows break" in capsys.readouterr().out
+
+
+# ---- cells that are empty --------------------------------------------------------------------------------------------
+
+
+def test_a_law_says_what_an_empty_cell_should_hold() -> None:
+    clean = places(600)
+    frame = clean.copy()
+    frame.loc[[3, 40], "city"] = ""
+    laws, reference = find_laws(frame, schema_of(frame), 0)
+    city = reference.names.index("city")
+    assert not laws.broken.any() and not laws.blame.any()
+    assert laws.texts[laws.meant[[3, 40], city]].tolist() == clean["city"].iloc[[3, 40]].tolist()
+    assert laws.words(3, city) == "zip tells city in nearly all rows"
+    assert (laws.meant >= 0).sum() == 2
+
+
+def test_where_many_are_empty_that_is_as_it_should_be() -> None:
+    frame = places(600)
+    frame.loc[:100, "city"] = ""
+    laws, _ = find_laws(frame, schema_of(frame), 0)
+    assert (laws.meant == NONE).all() and not laws.broken.any()
+
+
+def test_an_empty_cell_that_a_law_tells_is_filled_by_it(tmp_path: Path) -> None:
+    """Flagged or not is the classifier's word; what it should hold is the law's."""
+    clean = places(1500)
+    some_empty = clean.assign(city=clean["city"].where(np.arange(1500) % 150 > 0, ""))
+    patches, _ = tiny.suggested(some_empty, "city", "y", tmp_path)
+    filled = patches[patches["old"] == ""]
+    assert len(filled)
+    assert (filled["new"] == clean["city"].iloc[filled.index].to_numpy()).all()
+    assert set(filled["pattern"]) <= {"city by the law: zip tells city in nearly all rows"}

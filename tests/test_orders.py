@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from demix_core.records import load_record, save_record
 from demix_core.signals.base import REFERENCE_PARTS
 from demix_core.signals.laws import LawReference, Laws, find_laws
-from demix_core.signals.orders import Scale, Writing, find_orders
+from demix_core.signals.orders import Order, Scale, Writing, find_orders
 from demix_core.types import Column, ColumnKind, Schema, Task
 from tests import tiny
 
@@ -145,3 +145,27 @@ def test_an_end_before_its_start_is_one_suggestion_for_all(tmp_path: Path) -> No
     assert sorted(mended.index) == wrong and mended["pattern"].nunique() == 1
     assert (mended["new"] >= clean["start"].iloc[mended.index].to_numpy()).all()
     assert mended["recommended"].mean() >= 0.8
+
+
+def test_a_day_that_there_is_not_is_told_by_the_other_one() -> None:
+    frame, schema = stays()
+    frame.loc[[2, 9], "end"] = ["2019-02-31", ""]
+    laws, reference, _ = found_in(frame, schema)
+    meant = pd.to_datetime(pd.Series(laws.texts[laws.meant[[2, 9], 1]]))
+    assert not laws.broken.any() and (meant > pd.to_datetime(frame["start"].iloc[[2, 9]]).array).all()
+    days = reference.orders[0].slack / 86_400
+    assert laws.words(2, 1) == f"start ≤ end in nearly all rows, usually {days:.3g} days apart"
+
+
+@pytest.mark.parametrize(
+    ("slack", "times", "said"),
+    [
+        (0.0, False, ""), (2.5, False, ", usually 2.5 apart"), (86_400.0, True, ", usually 1 day apart"),
+        (5_400.0, True, ", usually 1.5 hours apart"), (90.0, True, ", usually 1.5 minutes apart"),
+        (1.0, True, ", usually 1 second apart"), (0.5, True, ", usually 0.5 seconds apart"),
+    ],
+)  # fmt: skip
+def test_how_far_apart_both_usually_are(slack: float, times: bool, said: str) -> None:
+    both = (Writing(times=times), Writing(times=times))
+    assert Order((0, 1), slack, tells=True, writings=both, by_chance=-0.5).usually() == said
+    assert Order((0, 1), slack, tells=False, writings=both, by_chance=-0.5).usually() == ""

@@ -109,8 +109,8 @@ def _by_laws(evidence: Evidence, asked: np.ndarray) -> dict[tuple[int, int], Fix
     found = {}
     for row, place in np.argwhere(asked & (laws.meant != NONE) & (evidence.wrong >= FLOOR)):
         name, new = evidence.schema.features[place].name, str(laws.texts[laws.meant[row, place]])
-        said = laws.words(int(row), int(place))
-        found[int(row), int(place)] = Fix(f"{name} against the law: {said}", new, f"{said}, so that it should be {new}")
+        said, how = laws.words(int(row), int(place)), "against" if laws.broken[row] else "by"
+        found[int(row), int(place)] = Fix(f"{name} {how} the law: {said}", new, f"{said}, so that it should be {new}")
     return found
 
 
@@ -188,7 +188,9 @@ def cell_reason(column: Column, old: str, guess: Guess, view: CellView, fix: Fix
     suggested = _suggested(column, guess)
     likelier = f"; the other cells suggest {suggested}" if guess.text else ""
     if not old.strip():
-        return f"{column.name} is empty{likelier}."
+        return (
+            f"{column.name} is empty{likelier}." if fix is None else f"{column.name} is empty: {fix.words}{likelier}."
+        )
     shown = f"{column.name} = {old}" if column.kind is ColumnKind.NUMERIC else f"{column.name} = '{old}'"
     said = [fix.words] if fix is not None else _oddities(column.kind, view, old)
     if said:

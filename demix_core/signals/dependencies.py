@@ -111,6 +111,11 @@ class Bond:
     seconds: np.ndarray
     of_seconds: np.ndarray
 
+    @property
+    def places(self) -> tuple[int, int]:
+        """The features that it binds."""
+        return self.first, self.second
+
     def judge(self, first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(kept, broken: bool [n] each, P(it is the second that is wrong): float64 [n]) of texts [n]."""
         kept, broken = np.zeros(len(first), bool), np.zeros(len(first), bool)

@@ -44,6 +44,9 @@ MOST_BONDS = 200
 NEARLY = 99.8
 """Percent of the rows that are called nearly all."""
 
+MOST_EMPTY = 0.05
+"""The share of the rows that may be empty for a law to say what they should hold."""
+
 LEAST_BLAME = 0.01
 TINY = 1e-6
 NONE = -1
@@ -223,12 +226,21 @@ def _judge_pairs(found: _Found, laws: Sequence[Pair], table: _Table) -> None:
     """Laws that bind few columns: who is to blame is told by all of them together."""
     judged = [_judge(law, table) for law in laws]
     broken = np.stack([one.broken for one in judged], 1)
-    rows = np.flatnonzero(broken.any(1))
-    if not len(rows):
-        return
-    found.broken[rows] = True
     found.rows[: len(laws)] = broken.sum(0)
-    left, features = broken[rows].copy(), len(table.texts)
+    rows = np.flatnonzero(broken.any(1))
+    if len(rows):
+        found.broken[rows] = True
+        _blame_cells(found, judged, broken[rows], rows, len(table.texts))
+    for k, (law, one) in enumerate(zip(laws, judged, strict=True)):
+        for place in law.places:
+            _mean(found, law, k, place, np.flatnonzero(one.broken), table)
+    for k, law in enumerate(laws):
+        for place in law.places:
+            _fill(found, law, k, place, table)
+
+
+def _blame_cells(found: _Found, judged: Sequence[_Judged], left: np.ndarray, rows: np.ndarray, features: int) -> None:
+    """left: bool [rows, laws], the broken ones; changed."""
     for _ in range(MOST_WRONG):
         blame = _blame(judged, left, rows, features)
         some = left.any(1)
@@ -237,9 +249,6 @@ def _judge_pairs(found: _Found, laws: Sequence[Pair], table: _Table) -> None:
         worst = blame.argmax(1)
         for k, one in enumerate(judged):
             left[:, k] &= ~np.isin(worst, one.places)
-    for k, (law, one) in enumerate(zip(laws, judged, strict=True)):
-        for place in one.places:
-            _mean(found, law, k, place, np.flatnonzero(one.broken), table)
 
 
 @dataclass(frozen=True)
@@ -276,7 +285,7 @@ def _judge(law: Pair, table: _Table) -> _Judged:
         return _Judged(kept, broken, law.places, (alike,) * len(law.places), by_chance)
     kept, broken, second = law.judge(table.texts[law.first], table.texts[law.second])
     likely = np.log(1 - second + TINY), np.log(second + TINY)
-    return _Judged(kept, broken, (law.first, law.second), likely)
+    return _Judged(kept, broken, law.places, likely)
 
 
 def _blame(judged: Sequence[_Judged], left: np.ndarray, rows: np.ndarray, features: int) -> np.ndarray:
@@ -299,16 +308,31 @@ def _mean(found: _Found, law: Pair, k: int, place: int, rows: np.ndarray, table:
     """What the cells of feature `place` should hold by one law; the other cells must be likelier right."""
     rows = rows[found.blame[rows, place] > LEAST_BLAME]
     found.because[rows, place] = np.where(found.because[rows, place] == NONE, k, found.because[rows, place])
-    if not isinstance(law, Bond):
-        others = [j for j in law.places if j != place]
-        meant = law.meant(place, [table.numbers[j][rows] for j in law.places])
-    else:
-        others = [law.second if place == law.first else law.first]
-        meant = law.meant(place, table.texts[others[0]][rows]).tolist()
+    others, meant = [j for j in law.places if j != place], _told(law, place, rows, table)
     first = found.blame[rows, place] >= found.blame[rows][:, others].max(1)
     for row, text, mine in zip(rows.tolist(), meant, first, strict=True):
         if text and mine and (row, place) not in found.meant:
             found.meant[row, place] = str(text)
+            found.because[row, place] = k
+
+
+def _told(law: Pair, place: int, rows: np.ndarray, table: _Table) -> list[str]:
+    """What a law says that feature `place` holds in these rows, '' for unknown."""
+    if not isinstance(law, Bond):
+        return law.meant(place, [table.numbers[j][rows] for j in law.places])
+    other = next(j for j in law.places if j != place)
+    return [str(text) for text in law.meant(place, table.texts[other][rows])]
+
+
+def _fill(found: _Found, law: Pair, k: int, place: int, table: _Table) -> None:
+    """What cells that are empty, or can't be read, should hold by one law; where many are, that is as it should be."""
+    empty = table.texts[place] == "" if isinstance(law, Bond) else ~np.isfinite(table.numbers[place])
+    rows = np.flatnonzero(empty)
+    if len(rows) > MOST_EMPTY * len(empty):
+        return
+    for row, text in zip(rows.tolist(), _told(law, place, rows, table), strict=True):
+        if text and (row, place) not in found.meant:
+            found.meant[row, place] = text
             found.because[row, place] = k
 
 
@@ -318,7 +342,7 @@ def _say_bond(bond: Bond, names: Sequence[str]) -> str:
 
 
 def _say_numbers(law: Equation | Order, names: Sequence[str]) -> str:
-    return f"{law.words(names)} {_in_most(law.holds)}"
+    return f"{law.words(names)} {_in_most(law.holds)}{law.usually() if isinstance(law, Order) else ''}"
 
 
 def _in_most(share: float) -> str:

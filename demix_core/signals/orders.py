@@ -33,6 +33,10 @@ one quantity (home runs are fewer than games, but no law says so); where it is b
 """
 
 
+SECOND = ("second", 1.0)
+SPANS = (("day", 86_400.0), ("hour", 3_600.0), ("minute", 60.0))
+
+
 @dataclass(frozen=True)
 class Writing:
     """How a column is read and written. decimals: with which most numbers are; times: whether it holds times instead;
@@ -94,6 +98,17 @@ class Order:
         """'start ≤ end'."""
         low, high = (names[j] for j in self.places)
         return f"{low} ≤ {high}"
+
+    def usually(self) -> str:
+        """', usually 3 days apart'; '' where that tells nothing."""
+        return f", usually {self._apart()} apart" if self.tells and self.slack > 0 else ""
+
+    def _apart(self) -> str:
+        if not self.writings[0].times:
+            return f"{self.slack:.4g}"
+        unit, seconds = next(((u, s) for u, s in SPANS if self.slack >= s), SECOND)
+        count = self.slack / seconds
+        return f"{count:.3g} {unit}{'' if count == 1 else 's'}"
 
 
 def find_orders(
