@@ -12,6 +12,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
+import numpy as np
+import pandas as pd
+
 from demix_core.types import Column, ColumnKind
 
 K = TypeVar("K")
@@ -33,7 +36,7 @@ MOST_SHORT, SHORTEST_CODE = 0.3, 3
 EXAMPLE = 0.05
 """The share of the rows from which a way of writing is one that a cell may have been meant in."""
 
-SAMPLE = 500
+SAMPLE = 2000
 """Texts that are looked at first."""
 
 SIGNS = ((re.compile(r"\d+"), "9"), (re.compile(r"[^\W\d_]+"), "a"))
@@ -83,11 +86,29 @@ class Template:
         return getattr(made, self.case)() if self.case else made
 
 
+def off_template(texts: np.ndarray, column: Column) -> np.ndarray:
+    """bool [N]: cells that are written unlike nearly all others of a column of codes. texts: object [N] of str."""
+    if not _may_be_codes(texts[:: max(1, len(texts) // SAMPLE)], column):
+        return np.zeros(len(texts), bool)
+    rows, distinct = pd.factorize(texts)
+    counts = dict(zip(distinct, np.bincount(rows).tolist(), strict=True))
+    odd = odd_texts(counts, column_template(counts, column))
+    return np.array([text in odd for text in distinct], bool)[rows]
+
+
 def column_template(counts: Mapping[str, int], column: Column) -> Template | None:
     """The template of a column of the table; times and marks of yes and no have none."""
     if column.kind in (ColumnKind.DATETIME, ColumnKind.BOOLEAN) or column.notation is not None:
         return None
     return template_of(counts, column.kind is ColumnKind.NUMERIC)
+
+
+def _may_be_codes(some: np.ndarray, column: Column) -> bool:
+    """Whether it is worth a look at all: digits in nearly all texts, or numbers that begin with a 0."""
+    if column.kind is ColumnKind.NUMERIC:
+        return any(text[:1] == "0" and text.isdigit() and len(text) > 1 for text in some)
+    told = [text for text in some if text.strip()]
+    return sum(any(c.isdigit() for c in text) for text in told) >= (REGULAR - EXAMPLE) * max(len(told), 1)
 
 
 def template_of(counts: Mapping[str, int], numbers: bool = False) -> Template | None:

@@ -15,7 +15,7 @@ from demix_core.columns import datetime_format, is_missing, labels, to_datetime,
 from demix_core.signals.binning import bulk
 from demix_core.signals.placing import NEW
 from demix_core.spelling import SURE, Vocabulary
-from demix_core.templates import OFTEN, column_template, odd_texts
+from demix_core.templates import OFTEN, column_template, off_template
 from demix_core.types import Column, ColumnKind, Schema
 
 MOST_WIDTHS = 1e4
@@ -209,7 +209,7 @@ def _column(series: pd.Series, column: Column) -> tuple[np.ndarray, ...]:
         distance, crowd = _distance(numbers), _crowd(numbers)
     form = _rarity(_forms(texts, ordered)) if column.kind is not ColumnKind.TEXT else np.zeros(len(series))
     garbled = _unreadable(numbers, missing) if ordered else _misspelt(texts)
-    garbled = np.maximum(garbled, _off_template(texts, column))
+    garbled = np.maximum(garbled, SURE * off_template(texts, column))
     return distance, _share(texts), crowd, np.where(missing, 0.0, form), missing.astype(float), garbled
 
 
@@ -222,13 +222,6 @@ def _misspelt(texts: np.ndarray) -> np.ndarray:
     """float [N]: SURE for cells that are another spelling of a frequent value."""
     known = Vocabulary.of(texts).misspellings()
     return np.array([SURE if t in known else 0.0 for t in texts])
-
-
-def _off_template(texts: np.ndarray, column: Column) -> np.ndarray:
-    """float [N]: SURE for cells that are written unlike nearly all others of a column of codes."""
-    counts = {str(t): int(c) for t, c in zip(*np.unique(texts, return_counts=True), strict=True)}
-    odd = odd_texts(counts, column_template(counts, column))
-    return np.array([SURE if t in odd else 0.0 for t in texts])
 
 
 def _distance(numbers: np.ndarray) -> np.ndarray:
