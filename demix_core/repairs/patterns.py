@@ -19,6 +19,7 @@ import pandas as pd
 
 from demix_core.columns import is_missing, to_numeric, to_text
 from demix_core.datetimes import Times, meant, times_of
+from demix_core.mojibake import unscrambled
 from demix_core.notation import DECIMAL_COMMA, in_another_unit, read_number, signed_number
 from demix_core.signals.oddities import Oddities
 from demix_core.spelling import MOST_DISTINCT, Vocabulary
@@ -337,8 +338,11 @@ def _mended_words(one: Shared, series: pd.Series, column: Column, suspect: np.nd
             spelled[text] = vocabulary.meant(text, count)
             if spelled[text] is None and text and count <= often:  # looser: these cells are suspect in other ways, too
                 spelled[text] = _known_spelling(text, [t for t, c in common if c >= COMMON_TIMES * count])
-        known = spelled[text]
-        if known is not None:
+        known, read = spelled[text], unscrambled(text)
+        if read is not None and (known is None or read in vocabulary.counts):
+            words = f"'{text}' was read in another encoding; '{read}' is meant"
+            yield int(i), Fix(f"{column.name}: read in another encoding", read, words)
+        elif known is not None:
             yield int(i), _other_spelling(column, text, known)
 
 

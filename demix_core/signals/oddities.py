@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from demix_core.columns import datetime_format, is_missing, labels, to_datetime, to_numeric, to_text
+from demix_core.mojibake import scrambled
 from demix_core.signals.binning import bulk
 from demix_core.signals.placing import NEW
 from demix_core.spelling import SURE, Vocabulary
@@ -31,8 +32,8 @@ class Oddities:
     distance: beyond the bulk, in its widths, 0 inside and for other than numbers; share: of the rows that
     hold just this value; crowd: how many times more rows hold it than a value nearby usually does, log, 0 where alone;
     form: −log of the share of cells written like this one (decimals, sign, case), nats; missing: 0 or 1; garbled:
-    P(wrong) of other spellings of a frequent value, of what breaks the template of a column of codes, and of what is no
-    number, or time, where the column holds such.
+    P(wrong) of other spellings of a frequent value, of what breaks the template of a column of codes or was read in
+    another encoding, and of what is no number, or time, where the column holds such.
     low, high: float64 [F], the ends of the bulk (times in seconds); NaN for other than numbers. label: float32 [N],
     garbled of the row's class (numbers: 0).
     """
@@ -109,7 +110,7 @@ class ColumnOddities:
             form = -np.log((_others(self.forms, self.form_counts, looks, looked, known) + 1) / total)
         left = np.where(known, before, "")
         garbled = _unreadable(numbers, missing) if ordered else self._misspelt(texts, others, left)
-        garbled = np.maximum(garbled, self._off_template(texts, others, column))
+        garbled = np.maximum(garbled, np.maximum(self._off_template(texts, others, column), SURE * _scrambled(texts)))
         return [distance, share, crowd, np.where(missing, 0.0, form), missing.astype(float), garbled]
 
     def _misspelt(self, texts: np.ndarray, others: np.ndarray, before: np.ndarray) -> np.ndarray:
@@ -209,7 +210,7 @@ def _column(series: pd.Series, column: Column) -> tuple[np.ndarray, ...]:
         distance, crowd = _distance(numbers), _crowd(numbers)
     form = _rarity(_forms(texts, ordered)) if column.kind is not ColumnKind.TEXT else np.zeros(len(series))
     garbled = _unreadable(numbers, missing) if ordered else _misspelt(texts)
-    garbled = np.maximum(garbled, SURE * off_template(texts, column))
+    garbled = np.maximum(garbled, SURE * (off_template(texts, column) | _scrambled(texts)))
     return distance, _share(texts), crowd, np.where(missing, 0.0, form), missing.astype(float), garbled
 
 
@@ -222,6 +223,11 @@ def _misspelt(texts: np.ndarray) -> np.ndarray:
     """float [N]: SURE for cells that are another spelling of a frequent value."""
     known = Vocabulary.of(texts).misspellings()
     return np.array([SURE if t in known else 0.0 for t in texts])
+
+
+def _scrambled(texts: np.ndarray) -> np.ndarray:
+    """bool [N]: cells that were read in the wrong encoding."""
+    return np.array([not text.isascii() and scrambled(text) for text in texts], bool)
 
 
 def _distance(numbers: np.ndarray) -> np.ndarray:
