@@ -117,6 +117,20 @@ def test_lost_zeros_and_dashes_are_one_suggestion_each(orders: pd.DataFrame, tmp
         assert "the other cells suggest ''" not in " ".join(mended["reason"])
 
 
+def test_a_code_that_nobody_can_tell_may_be_emptied(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    code, age = rng.choice([f"AB-{i:05d}" for i in range(1_500)], 2_600), rng.integers(18, 80, 2_600)
+    frame = pd.DataFrame({"code": code, "age": age, "late": np.where(age + rng.normal(0, 15, 2_600) > 50, "yes", "no")})
+    frame.loc[[5, 6, 7, 8], "code"] = ["5?", "lost", "AB-", "\ufffdB-00001"]
+    patches, seen = tiny.suggested(frame, "code", "late", tmp_path)
+    assert sorted(patches.index) == sorted({5, 6, 7, 8} & set(seen.tolist()))
+    assert (patches["new"] == "").all() and not patches["recommended"].any()
+    why = {row: reason.partition(": ")[2] for row, reason in patches["reason"].items()}
+    assert set(why.values()) <= {
+        "it is written unlike the other cells of its column.", "letters of it were lost when it was read.",
+    }  # fmt: skip
+
+
 def test_identifiers_that_are_written_unlike_the_others_are_told_of() -> None:
     ages = np.random.default_rng(0).integers(18, 80, len(CODES) + 1)
     frame = pd.DataFrame({"id": [*CODES, "AB00001"], "age": ages, "y": np.where(ages > 50, "yes", "no")})

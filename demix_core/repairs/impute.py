@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from demix_core.mojibake import LOST
 from demix_core.repairs.base import REPAIRS, Declined, Evidence, Learned, Proposal
 from demix_core.repairs.conditional import Guess, learn_guesser
 from demix_core.repairs.patterns import CROWD, Fix, apply_shared, learn_shared
@@ -127,17 +128,18 @@ def swap_proposal(evidence: Evidence, row: int, swap: Swap) -> Proposal:
 
 
 def _proposal(evidence: Evidence, row: int, place: int, fix: Fix | None, guess: Guess | None) -> Proposal | None:
+    """None where there is nothing to offer. What is garbled, and nobody can tell what it was, may be emptied."""
     column = evidence.schema.features[place]
     old = evidence.cell(row, column.name)
     guess = guess or Guess(str(evidence.cells.suggestion[row, place]))
     new = (fix.new if fix else "") or guess.text  # a placeholder is filled: rows to come have values there
-    if new in ("", old):
+    view = view_cell(evidence.cells, evidence.oddities, row, place, evidence.laws)
+    if new == old or (new == "" and not (view.garbled and old.strip())):
         return None
     likely = dict([(guess.text, guess.probability), *guess.others, ("", np.nan)])
     others = tuple((text, p) for text, p in likely.items() if text not in (new, old))
     in_error = float(evidence.probability(ErrorType.FEATURE)[row])
     certainty = float(evidence.wrong[row, place]) / max(in_error, 1e-6)  # P(this cell | the row has a wrong cell)
-    view = view_cell(evidence.cells, evidence.oddities, row, place, evidence.laws)
     reason = cell_reason(column, old, guess, view, fix)
     safe = fix is not None or (column.kind is ColumnKind.NUMERIC and old.strip() != "" and _odd_alone(view))
     return Proposal(column.name, old, new, certainty, reason, others, fix.pattern if fix else "", safe)
@@ -207,6 +209,8 @@ def _suggested(column: Column, guess: Guess) -> str:
 
 def _oddities(kind: ColumnKind, view: CellView, old: str) -> list[str]:
     said = []
+    if LOST in old:
+        return ["letters of it were lost when it was read"]
     if view.garbled and kind is ColumnKind.DATETIME:
         return ["it is no time"]
     if view.garbled and kind is ColumnKind.NUMERIC and not old.strip().isdigit():
