@@ -9,6 +9,7 @@ import pandas as pd
 
 from demix_core.columns import labels, to_numeric
 from demix_core.errors import InputError
+from demix_core.modalities.copies import notes_on_copies
 from demix_core.modalities.schema import infer_schema, plain_frame, target_rows
 from demix_core.settings import LoadSettings
 from demix_core.tablefile import TableFile
@@ -56,7 +57,8 @@ def load(
     if test is not None:
         given, rows = _other(test, schema, said)
         test_frame = given.loc[rows]
-    return Dataset(whole, schema, kept, held, frame, test_frame, table.content_hash), tuple(said)
+    data = Dataset(whole, schema, kept, held, frame, test_frame, table.content_hash)
+    return data, (*said, *notes_on_copies(data))
 
 
 def split(frame: pd.DataFrame, schema: Schema, usable: np.ndarray, share: float, seed: int) -> np.ndarray:
