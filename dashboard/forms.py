@@ -158,7 +158,7 @@ def table_of_run(state: State, name: str, choice: DataChoice) -> None:
                     broken, hide_index=True, key="run_laws",
                     column_config={"law": "Nearly all rows keep", "rows": "Rows that break it"},
                 )  # fmt: skip
-    problems(seen)
+    problems(replace(seen, notes=tuple(services.notes(state.run))) if state.run is not None else seen)
     st.button(
         "Diagnose it anew, with other settings", key="take_data", icon=":material/replay:", on_click=_take,
         args=(state, name, choice), help=texts.TAKE_DATA_HELP,

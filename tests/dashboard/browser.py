@@ -117,6 +117,11 @@ def wait_current(page: Page, row: int, patch: int) -> None:
     page.wait_for_selector(f'#inspector[data-row="{row}"][data-patch="{patch}"]', state="attached")
 
 
+def wait_still(page: Page) -> None:
+    """Until nothing is being drawn: what the inspector shows then goes with the progress line above it."""
+    page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]', state="attached")
+
+
 def wait_map(page: Page) -> None:
     """Until the map has drawn its points and the inspector stands."""
     page.wait_for_selector(".demix-map[data-draws]")

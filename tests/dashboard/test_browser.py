@@ -34,6 +34,7 @@ from tests.dashboard.browser import (
     wait_current,
     wait_decided,
     wait_map,
+    wait_still,
 )  # fmt: skip
 
 pytestmark = pytest.mark.browser
@@ -737,6 +738,7 @@ def test_two_people_at_one_run_lose_nothing_and_see_each_other(browser: Browser,
         wait_decided(ann, len(log.replay()))
         wait_decided(bob, len(log.replay()))
         assert len(log.events()) == 2 * presses
+        wait_still(ann)
         patch = current(ann)[1]
         log.reject([patch], "Cleo")  # a third person, somewhere else
         ann.get_by_text("While you were looking, Cleo rejected this").wait_for()
@@ -745,7 +747,7 @@ def test_two_people_at_one_run_lose_nothing_and_see_each_other(browser: Browser,
         ann.get_by_text("Cleo had rejected it.").wait_for(state="attached")
         wait_decided(bob, len(log.replay()))
         ann.keyboard.press("z")
-        ann.wait_for_function(f"window.demixKeys.heard >= {presses + 2}")  # its card may not have left the screen yet
+        ann.wait_for_function(f"window.demixKeys.heard >= {presses + 2}")  # the card before may still be on the screen
         ann.wait_for_selector(f'#inspector[data-patch="{patch}"]', state="attached")
         assert log.replay()[patch].kind is DecisionKind.REJECT, "her undo leaves Cleo's word standing"
         bob.keyboard.press("z")
