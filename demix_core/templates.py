@@ -86,14 +86,21 @@ class Template:
         return getattr(made, self.case)() if self.case else made
 
 
-def off_template(texts: np.ndarray, column: Column) -> np.ndarray:
-    """bool [N]: cells that are written unlike nearly all others of a column of codes. texts: object [N] of str."""
+def find_template(texts: np.ndarray, column: Column) -> tuple[Template | None, dict[str, int]]:
+    """(the template of a column, rows that hold each text). texts: object [N] of str; without a template no counts."""
     if not _may_be_codes(texts[:: max(1, len(texts) // SAMPLE)], column):
-        return np.zeros(len(texts), bool)
+        return None, {}
     rows, distinct = pd.factorize(texts)
     counts = dict(zip(distinct, np.bincount(rows).tolist(), strict=True))
-    odd = odd_texts(counts, column_template(counts, column))
-    return np.array([text in odd for text in distinct], bool)[rows]
+    template = column_template(counts, column)
+    return template, counts if template is not None else {}
+
+
+def off_template(texts: np.ndarray, column: Column) -> np.ndarray:
+    """bool [N]: cells that are written unlike nearly all others of a column of codes. texts: object [N] of str."""
+    template, counts = find_template(texts, column)
+    odd = odd_texts(counts, template)
+    return np.array([text in odd for text in texts], bool) if odd else np.zeros(len(texts), bool)
 
 
 def column_template(counts: Mapping[str, int], column: Column) -> Template | None:

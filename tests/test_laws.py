@@ -379,6 +379,13 @@ def test_a_law_says_what_an_empty_cell_should_hold() -> None:
     assert (laws.meant >= 0).sum() == 2
 
 
+def test_an_empty_cell_of_a_row_to_come_is_told_by_the_table() -> None:
+    clean = places(600)
+    _, reference = find_laws(clean, schema_of(clean), 0)
+    laws = reference.place(clean.iloc[[7]].assign(city="").reset_index(drop=True))
+    assert laws.texts[laws.meant[0, reference.names.index("city")]] == clean["city"].iloc[7]
+
+
 def test_where_many_are_empty_that_is_as_it_should_be() -> None:
     frame = places(600)
     frame.loc[:100, "city"] = ""

@@ -26,9 +26,9 @@ def notes_on_copies(data: Dataset) -> Iterator[str]:
     again = int((counts - 1).sum())
     if again:
         yield _among(again, train, data.schema, keys, set(counts.index[counts > 1]))
-    known = set(counts.index)
+    known = counts.index.to_numpy()
     for name, rows in (("validation", data.validation), ("test", data.test_frame)):
-        if rows is not None and (copied := int(np.isin(row_keys(rows, data.schema), list(known)).sum())):
+        if rows is not None and (copied := int(np.isin(row_keys(rows, data.schema), known).sum())):
             yield (
                 f"{copied:,} of the {len(rows):,} {name} rows are copies of training rows: what is measured on them "
                 "looks better than it is."

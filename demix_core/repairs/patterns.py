@@ -2,7 +2,7 @@
 
 Looked for among the suspect cells of a column only: a placeholder (one far value, over and over), a wrong unit or sign
 (times a power of ten, or −1, the cells lie where the others do), another spelling of a known category, a number written
-with its unit.
+with its unit or in another one, a code that breaks its column's template, a text read in the wrong encoding.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from demix_core.mojibake import unscrambled
 from demix_core.notation import DECIMAL_COMMA, in_another_unit, read_number, signed_number
 from demix_core.signals.oddities import Oddities
 from demix_core.spelling import MOST_DISTINCT, Vocabulary
-from demix_core.templates import Template, column_template
+from demix_core.templates import Template, find_template
 from demix_core.types import Column, ColumnKind, Schema
 from demix_core.units import named
 
@@ -144,13 +144,9 @@ def learn_shared(
             found.append(Shared(place).with_texts(frame[column.name]))
         else:
             found.append(Shared(place))
-    return tuple(replace(one, template=_template(frame, schema, one.place)) for one in found)
-
-
-def _template(frame: pd.DataFrame, schema: Schema, place: int) -> Template | None:
-    column = schema.features[place]
-    counts = pd.Series(to_text(frame[column.name]), dtype=object).value_counts()
-    return column_template({str(text): int(count) for text, count in counts.items()}, column)
+    texts = {one.place: to_text(frame[schema.features[one.place].name]) for one in found}
+    templates = {place: find_template(cells, schema.features[place])[0] for place, cells in texts.items()}
+    return tuple(replace(one, template=templates[one.place]) for one in found)
 
 
 def apply_shared(
@@ -217,10 +213,10 @@ def _read(text: str, one: Shared, vocabulary: Vocabulary, column: Column) -> Fix
     """
     low, high = one.reach
     other = in_another_unit(text, column.notation) if column.notation is not None else None
-    if other is not None and column.notation is not None:
-        number, unit = one.written(other[0]), other[1]
-        words = f"{text} is {number}{column.notation.after}"
-        return Fix(f"{column.name}: numbers in {unit}", number, words) if low <= other[0] <= high else None
+    if other is not None:
+        number, unit = one.written(other[0]), column.notation.after if column.notation is not None else ""
+        fix = Fix(f"{column.name}: numbers in {other[1]}", number, f"{text} is {number}{unit}")
+        return fix if low <= other[0] <= high else None
     known = vocabulary.meant(text, vocabulary.counts.get(text, 1))
     for how, number in _written_otherwise(text, column).items():
         if known is None and number and low <= float(number) <= high:

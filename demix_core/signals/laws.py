@@ -85,13 +85,16 @@ class Laws:
 
 @dataclass(frozen=True)
 class LawReference:
-    """The laws of a run's table, for rows to come. names: of the features."""
+    """The laws of a run's table, for rows to come. names: of the features; seldom_empty: those of which few cells in
+    the table are empty or unreadable, so that one that is may be an error.
+    """
 
     names: tuple[str, ...]
     bonds: tuple[Bond, ...]
     groups: tuple[OneHot, ...]
     equations: tuple[Equation, ...] = ()
     orders: tuple[Order, ...] = ()
+    seldom_empty: tuple[int, ...] = ()
 
     def place(self, frame: pd.DataFrame) -> Laws:
         """What they say of any rows. Memory: O(BLOCK · laws), beside what is returned."""
@@ -110,6 +113,9 @@ class LawReference:
             _judge_group(found, group, table.texts, len(few) + k)
         if few:
             _judge_pairs(found, few, table)
+        for k, law in enumerate(few):
+            for place in set(law.places) & set(self.seldom_empty):
+                _fill(found, law, k, place, table)
         return found
 
     def _of_numbers(self) -> tuple[Equation | Order, ...]:
@@ -148,13 +154,19 @@ def find_laws(frame: pd.DataFrame, schema: Schema, seed: int) -> tuple[Laws, Law
     ]
     known = {pair for e in equations for pair in permutations(e.places, 2)}
     orders = tuple(islice(find_orders(scales, known, np.random.default_rng(seed)), MOST_BONDS))
-    reference = LawReference(names, bonds, groups, equations, orders)
+    seldom = tuple(j for j in range(len(names)) if _seldom_empty(texts[j], scales[j]))
+    reference = LawReference(names, bonds, groups, equations, orders, seldom)
     return reference.place(frame), reference
 
 
 def _numbers(series: pd.Series, form: str | None) -> np.ndarray:
     """float64 [n]: the numbers of a column; its times where there is a form, '' for native ones."""
     return to_numeric(series) if form is None else to_datetime(series, form or None)
+
+
+def _seldom_empty(texts: np.ndarray, scale: Scale | None) -> bool:
+    empty = texts == "" if scale is None else ~np.isfinite(scale.values)
+    return bool(empty.sum() <= MOST_EMPTY * len(empty))
 
 
 def _scale(numbers: Numbers | None) -> Scale | None:
@@ -234,9 +246,6 @@ def _judge_pairs(found: _Found, laws: Sequence[Pair], table: _Table) -> None:
     for k, (law, one) in enumerate(zip(laws, judged, strict=True)):
         for place in law.places:
             _mean(found, law, k, place, np.flatnonzero(one.broken), table)
-    for k, law in enumerate(laws):
-        for place in law.places:
-            _fill(found, law, k, place, table)
 
 
 def _blame_cells(found: _Found, judged: Sequence[_Judged], left: np.ndarray, rows: np.ndarray, features: int) -> None:
@@ -325,11 +334,9 @@ def _told(law: Pair, place: int, rows: np.ndarray, table: _Table) -> list[str]:
 
 
 def _fill(found: _Found, law: Pair, k: int, place: int, table: _Table) -> None:
-    """What cells that are empty, or can't be read, should hold by one law; where many are, that is as it should be."""
+    """What cells that are empty, or can't be read, should hold by one law."""
     empty = table.texts[place] == "" if isinstance(law, Bond) else ~np.isfinite(table.numbers[place])
     rows = np.flatnonzero(empty)
-    if len(rows) > MOST_EMPTY * len(empty):
-        return
     for row, text in zip(rows.tolist(), _told(law, place, rows, table), strict=True):
         if text and (row, place) not in found.meant:
             found.meant[row, place] = text
