@@ -1,6 +1,7 @@
-"""Which cells are another spelling of a value that the column uses far more often: 'femlae', 'FEMALE ', 'x5957'?
+"""Which cells are another spelling of a value that the column uses far more often: 'femlae', 'FEMALE ', 'x5957', 'F'?
 
-Two rules, both strict. Written otherwise: equal but for case, blanks and punctuation. Misspelt: as many words, each
+Rules, all strict. Written otherwise: equal but for case, blanks and punctuation, or the same answer to a question that
+most rows answer in two other words ('Y' beside 'yes' and 'no'). Misspelt: as many words, each
 equal or a letter off, beside a value that is TIMES as frequent; a digit may have become a letter, never another digit,
 for '35957' and '35958' are both good values. Columns whose frequent values are near each other ('ward a', 'ward b') are
 not judged by the second rule: there, near is not wrong.
@@ -50,6 +51,15 @@ MOST_NEAR = 0.1
 PUNCTUATED = 4
 """In shorter texts a sign has a meaning of its own: 'B' and 'B-'."""
 
+ANSWERS = (
+    (("yes", "no"), ("y", "n"), ("true", "false"), ("t", "f"), ("1", "0"), ("on", "off")),
+    (("male", "female"), ("m", "f"), ("man", "woman")),
+)
+"""Per question the ways to answer it in two words."""
+
+ANSWERED = 0.7
+"""The share of the rows that must answer in one of these ways."""
+
 WORDS = re.compile(r"[^\W_]+")
 SIGNS = re.compile(r"""(?<!\d)[\s.,'"_\-/]+|[\s.,'"_\-/]+(?!\d)""")
 """Between digits they count: '1/12' is not '11/2'."""
@@ -87,6 +97,8 @@ class Vocabulary:
     def _written_otherwise(self, text: str, count: int, gone: str) -> str | None:
         alike = self._alike.get(_plain(text), [])
         often = [(self.counts[t] - (t == gone), t) for t in alike if t != text]
+        if (answer := self._answers.get(text.strip().casefold(), text)) != text:
+            often.append((self.counts[answer] - (answer == gone), answer))
         most, known = max(often, default=(0, ""))
         return known if most >= TIMES_WRITTEN * count else None
 
@@ -120,6 +132,19 @@ class Vocabulary:
             if text and any(c.isalpha() for c in text):
                 found.setdefault(_plain(text), []).append(text)
         return found
+
+    @cached_property
+    def _answers(self) -> dict[str, str]:
+        """{a word in small letters: the text that most rows answer with instead}; none where it is no such column."""
+        usual = {text.strip().casefold(): text for text in reversed(self._common)}  # the most frequent text wins
+        rows = sum(count for text, count in self.counts.items() if text.strip())
+        for question in ANSWERS:
+            for pair in question:
+                if all(word in usual for word in pair):
+                    texts = [usual[word] for word in pair]
+                    if sum(self.counts[text] for text in texts) >= ANSWERED * rows:
+                        return {word: text for way in question for word, text in zip(way, texts, strict=True)}
+        return {}
 
     @cached_property
     def _common(self) -> list[str]:

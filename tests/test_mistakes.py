@@ -56,6 +56,7 @@ MISTAKES = {
     "start": lambda text: f"{text[:5]}02-31",
     "weight": lambda text: f"{float(text.removesuffix(' kg')) / POUND:.1f} lb",
     "job": str.upper,
+    "housing": lambda text: text[0].upper(),
     "balance": lambda _: "-9999",
 }
 
@@ -86,7 +87,7 @@ def test_most_placeholders_are_found(found: Found) -> None:
     assert len(found.of("balance")) >= 0.8 * len(found.wrong["balance"])
 
 
-@pytest.mark.parametrize("column", ["ref", "zip", "job"])
+@pytest.mark.parametrize("column", ["ref", "zip", "job", "housing"])
 def test_these_are_mended_exactly_and_unseen(column: str, found: Found) -> None:
     mine = found.of(column)
     assert (mine["new"] == found.clean.loc[mine.index, column]).all()

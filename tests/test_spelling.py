@@ -44,6 +44,27 @@ def test_a_value_spelt_otherwise_is_known(text: str, wanted: str | None) -> None
     assert found == wanted or (text == "3595x" and found in ("35957", "35958"))  # a letter for a digit: either
 
 
+@pytest.mark.parametrize(
+    ("usual", "others"),
+    [
+        (("yes", "no"), {"Y": "yes", "n": "no", "TRUE": "yes", "0": "no", "maybe": None, "m": None, "nope": None}),
+        (("Y", "N"), {"yes": "Y", "No": "N", "y": "Y"}), (("1", "0"), {"true": "1", "off": "0", "2": None}),
+        (("M", "F"), {"male": "M", "Female": "F", "f": "F", "false": None, "X": None}),
+        (("False", "True"), {"F": "False", "yes": "True", "male": None}),
+        (("red", "no"), {"Y": None, "n": None}),
+    ],
+)  # fmt: skip
+def test_the_same_answer_in_another_word_is_known(usual: tuple[str, str], others: dict[str, str | None]) -> None:
+    known = Vocabulary({usual[0]: 300, usual[1]: 200, "unknown": 60} | dict.fromkeys(others, 4))
+    found = known.misspellings()
+    assert {text: found.get(text) for text in others} == others
+    assert all(known.meant(text, 4) == meant for text, meant in others.items())
+
+
+def test_an_answer_that_is_as_frequent_is_no_other_spelling() -> None:
+    assert Vocabulary({"yes": 300, "no": 200, "y": 150}).misspellings() == {}
+
+
 def test_what_is_nearly_as_frequent_is_another_value() -> None:
     assert meant("femlae", 21) is None and meant("femlae", 20) == "female"
     assert meant("Female", 134) is None and meant("Female", 133) == "female"

@@ -126,7 +126,8 @@ class Proposal:
 
     alternatives: (text, probability or NaN) of other values, likeliest first; pattern: the same text for all cells of
     one shared mistake, '' for none; unseen: whether a sure one may be accepted without looking; partner: the column
-    whose cell, `new`, changes places with this one, '' where nothing is swapped.
+    whose cell, `new`, changes places with this one, '' where nothing is swapped; at_least: how sure a rule is of it,
+    whatever the classifier thinks of the row, 0 for no such rule.
     """
 
     column: str | None
@@ -138,6 +139,7 @@ class Proposal:
     pattern: str = ""
     unseen: bool = True
     partner: str = ""
+    at_least: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -183,9 +185,9 @@ class Suggestions:
 def suggest(evidence: Evidence, flags: np.ndarray) -> Suggestions:
     """Ask every proposer about the rows flagged for its type. flags: bool [N, 3] in the order of ErrorType.
 
-    A patch's confidence is P(the row has this error) × P(the new value is right, if it has): the chance that
-    accepting it is right. Recommended: confident enough for its repair's margin, so that rows that may be right are
-    left alone.
+    A patch's confidence is P(the row has this error) × P(the new value is right, if it has), or what a rule says that
+    asks no classifier: the chance that accepting it is right. Recommended: confident enough for its repair's margin, so
+    that rows that may be right are left alone.
     """
     proposers = {repair.error_type: repair for _, repair in REPAIRS.items()}
     numbers = evidence.schema.task is Task.REGRESSION
@@ -203,7 +205,8 @@ def suggest(evidence: Evidence, flags: np.ndarray) -> Suggestions:
             declined.append((row_id, kind, answer.reason))
             continue
         for p in answer:
-            sure = round(float(evidence.probabilities[row, k]) * min(max(p.certainty, 0.0), 1.0), 6)
+            thought = float(evidence.probabilities[row, k]) * min(max(p.certainty, 0.0), 1.0)
+            sure = round(max(thought, p.at_least), 6)
             action = Action.SWAP if p.partner else proposers[kind].action
             patch = Patch(
                 len(patches), row_id, kind, action, p.column, p.old, p.new, sure, p.reason,

@@ -142,7 +142,8 @@ def _proposal(evidence: Evidence, row: int, place: int, fix: Fix | None, guess: 
     certainty = float(evidence.wrong[row, place]) / max(in_error, 1e-6)  # P(this cell | the row has a wrong cell)
     reason = cell_reason(column, old, guess, view, fix)
     safe = fix is not None or (column.kind is ColumnKind.NUMERIC and old.strip() != "" and _odd_alone(view))
-    return Proposal(column.name, old, new, certainty, reason, others, fix.pattern if fix else "", safe)
+    rule = float(evidence.oddities.garbled[row, place]) if fix is not None else 0.0
+    return Proposal(column.name, old, new, certainty, reason, others, fix.pattern if fix else "", safe, at_least=rule)
 
 
 def _odd_alone(view: CellView) -> bool:

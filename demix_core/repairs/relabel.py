@@ -116,7 +116,8 @@ def _other_spelling(evidence: Evidence, row: int, meant: str) -> list[Proposal]:
     alternatives = tuple(one for one in others if one[0] != meant)[: ALTERNATIVES - 1]
     reason = f"The label '{old}' looks like another spelling of '{meant}'."
     pattern = f"{evidence.schema.target}: spelled unlike '{meant}'"
-    return [Proposal(evidence.schema.target, old, meant, 1.0, reason, alternatives, pattern)]
+    rule = float(evidence.oddities.label[row])
+    return [Proposal(evidence.schema.target, old, meant, 1.0, reason, alternatives, pattern, at_least=rule)]
 
 
 def _class_reason(p: np.ndarray, given: int, best: int, old: str, new: str) -> str:
