@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from demix_core.mojibake import MOST_TIMES, scrambled, unscrambled
@@ -36,6 +36,7 @@ def test_what_is_right_is_left(text: str) -> None:
 
 @given(LETTERS, st.sampled_from(["cp1252", "latin-1"]), st.integers(1, MOST_TIMES))
 def test_reading_it_wrongly_is_undone(text: str, encoding: str, times: int) -> None:
+    assume(not scrambled(text))  # 'åŒŒ', drawn at random, may as well be '匌'
     wrong = text
     for _ in range(times):
         try:
