@@ -86,14 +86,21 @@ class Template:
         return getattr(made, self.case)() if self.case else made
 
 
-def find_template(texts: np.ndarray, column: Column) -> tuple[Template | None, dict[str, int]]:
-    """(the template of a column, rows that hold each text). texts: object [N] of str; without a template no counts."""
+def find_template(
+    texts: np.ndarray, column: Column, counts: np.ndarray | None = None
+) -> tuple[Template | None, dict[str, int]]:
+    """(the template of a column, rows that hold each text); without a template no counts.
+
+    texts: object [N] of str; counts: int [N], rows that hold each of them, None where each is a row.
+    """
     if not _may_be_codes(texts[:: max(1, len(texts) // SAMPLE)], column):
         return None, {}
-    rows, distinct = pd.factorize(texts)
-    counts = dict(zip(distinct, np.bincount(rows).tolist(), strict=True))
-    template = column_template(counts, column)
-    return template, counts if template is not None else {}
+    if counts is None:
+        rows, texts = pd.factorize(texts)
+        counts = np.bincount(rows)
+    known = dict(zip(texts.tolist(), counts.tolist(), strict=True))
+    template = _column_template(known, column)
+    return template, known if template is not None else {}
 
 
 def off_template(texts: np.ndarray, column: Column) -> np.ndarray:
@@ -103,7 +110,7 @@ def off_template(texts: np.ndarray, column: Column) -> np.ndarray:
     return np.array([text in odd for text in texts], bool) if odd else np.zeros(len(texts), bool)
 
 
-def column_template(counts: Mapping[str, int], column: Column) -> Template | None:
+def _column_template(counts: Mapping[str, int], column: Column) -> Template | None:
     """The template of a column of the table; times and marks of yes and no have none."""
     if column.kind in (ColumnKind.DATETIME, ColumnKind.BOOLEAN) or column.notation is not None:
         return None

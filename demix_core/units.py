@@ -68,7 +68,7 @@ UNITS = {
     "f": _Unit("temperature", 5 / 9, -160 / 9), "°f": _Unit("temperature", 5 / 9, -160 / 9),
     "k": _Unit("temperature", 1.0, -273.15), "°k": _Unit("temperature", 1.0, -273.15),
 }  # fmt: skip
-"""By name, in small letters. Of ounces, gallons, quarts and pints the American ones; one of months or years is none."""
+"""By name, in small letters. Gallons, quarts and pints are American ones; months and years have no fixed length."""
 
 
 def named(sign: str) -> str:

@@ -16,7 +16,7 @@ from demix_core.mojibake import scrambled
 from demix_core.signals.binning import bulk
 from demix_core.signals.placing import NEW
 from demix_core.spelling import SURE, Vocabulary
-from demix_core.templates import OFTEN, column_template, off_template
+from demix_core.templates import OFTEN, find_template, off_template
 from demix_core.types import Column, ColumnKind, Schema
 
 MOST_WIDTHS = 1e4
@@ -121,8 +121,7 @@ class ColumnOddities:
 
     def _off_template(self, texts: np.ndarray, others: np.ndarray, column: Column) -> np.ndarray:
         """float [m]; others: as for _misspelt."""
-        known = {str(t): int(c) for t, c in zip(self.texts, self.text_counts, strict=True)}
-        template = column_template(known, column)
+        template, _ = find_template(self.texts.astype(object), column, self.text_counts)
         few = others + 1 < OFTEN
         breaks = [bool(template is not None and f and template.breaks(t)) for t, f in zip(texts, few, strict=True)]
         return np.where(breaks, SURE, 0.0)
@@ -227,7 +226,7 @@ def _misspelt(texts: np.ndarray) -> np.ndarray:
 
 def _scrambled(texts: np.ndarray) -> np.ndarray:
     """bool [N]: cells that were read in the wrong encoding."""
-    return np.array([not text.isascii() and scrambled(text) for text in texts], bool)
+    return np.array([scrambled(text) for text in texts], bool)
 
 
 def _distance(numbers: np.ndarray) -> np.ndarray:

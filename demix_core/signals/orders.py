@@ -67,9 +67,9 @@ class Scale:
 
 @dataclass(frozen=True)
 class Order:
-    """places: of the features, the smaller one first; slack: median difference where it holds; tells: whether one
-    number is told by the other; writings: of both; by_chance: log of the share of the rows in
-    which it would hold if both were independent; holds: in which it does.
+    """places: of the features, the smaller one first; slack: median difference where it holds; tells: whether one is
+    told by the other; writings: of both; by_chance: log of the share of the rows in which it would hold if both were
+    independent; holds: in which it does.
     """
 
     places: tuple[int, ...]
