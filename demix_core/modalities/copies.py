@@ -6,7 +6,7 @@ the same cells by chance: from the shares of its values, as if columns were inde
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -21,16 +21,19 @@ BY_CHANCE = 0.01
 def notes_on_copies(data: Dataset) -> Iterator[str]:
     """A sentence each on copies among the training rows, and on held-out rows that are copies of training rows."""
     train = data.train
-    keys, own = row_keys(train, data.schema), unlikely_alike(train, data.schema)
+    held = {"validation": data.validation} | ({"test": data.test_frame} if data.test_frame is not None else {})
+    codes = coded([train, *held.values()], data.schema)
+    every = np.split(row_keys(codes), np.cumsum([len(train), *(len(rows) for rows in held.values())])[:-1])
+    keys, own = every[0], unlikely_alike(codes[: len(train)])
     counts = pd.Series(keys[own]).value_counts()
     again = int((counts - 1).sum())
     if again:
         yield _among(again, train, data.schema, keys, set(counts.index[counts > 1]))
-    known = counts.index.to_numpy()
-    for name, rows in (("validation", data.validation), ("test", data.test_frame)):
-        if rows is not None and (copied := int(np.isin(row_keys(rows, data.schema), known).sum())):
+    for name, there in zip(held, every[1:], strict=True):
+        copied = int(np.isin(there, counts.index.to_numpy()).sum())
+        if copied:
             yield (
-                f"{copied:,} of the {len(rows):,} {name} rows are copies of training rows: what is measured on them "
+                f"{copied:,} of the {len(there):,} {name} rows are copies of training rows: what is measured on them "
                 "looks better than it is."
             )
 
@@ -49,19 +52,23 @@ def _among(again: int, train: pd.DataFrame, schema: Schema, keys: np.ndarray, re
     )
 
 
-def row_keys(frame: pd.DataFrame, schema: Schema) -> np.ndarray:
-    """uint64 [n]: equal for rows with the same cells in all features."""
-    texts = pd.DataFrame({c.name: to_text(frame[c.name]) for c in schema.features})
-    return np.asarray(pd.util.hash_pandas_object(texts, index=False).to_numpy())
+def coded(frames: Sequence[pd.DataFrame], schema: Schema) -> np.ndarray:
+    """int64 [n, F]: the features' cells of all frames below each other, equal texts of a column by equal numbers."""
+    texts = (np.concatenate([to_text(frame[c.name]) for frame in frames]) for c in schema.features)
+    return np.stack([pd.factorize(column)[0] for column in texts], 1)
 
 
-def unlikely_alike(frame: pd.DataFrame, schema: Schema) -> np.ndarray:
+def row_keys(codes: np.ndarray) -> np.ndarray:
+    """uint64 [n]: equal for rows with the same cells."""
+    return np.asarray(pd.util.hash_pandas_object(pd.DataFrame(codes), index=False).to_numpy())
+
+
+def unlikely_alike(codes: np.ndarray) -> np.ndarray:
     """bool [n]: rows of which less than BY_CHANCE others with the same cells are expected; a single number that hardly
     any row shares is not enough, for that may be what they have in common.
     """
-    once = ~pd.Series(row_keys(frame, schema)).duplicated().to_numpy()  # copies must not vouch for each other
-    expected = np.full(len(frame), np.log(max(once.sum(), 1)))
-    for column in schema.features:
-        codes, _ = pd.factorize(to_text(frame[column.name]))
-        expected += np.log(np.bincount(codes[once])[codes] / once.sum())
+    once = ~pd.Series(row_keys(codes)).duplicated().to_numpy()  # copies must not vouch for each other
+    expected = np.full(len(codes), np.log(max(once.sum(), 1)))
+    for column in codes.T:
+        expected += np.log(np.bincount(column[once], minlength=1)[column] / once.sum())
     return np.asarray(expected < np.log(BY_CHANCE))
