@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-WRONGLY = "cp1252"
+MISTAKEN_FOR = "cp1252"
 """The encoding that UTF-8 is mistaken for. Bytes that it has no letter for are left as they are, as in Latin-1."""
 
 LOST = "\ufffd"
@@ -43,7 +43,7 @@ def _bytes(text: str) -> bytes | None:
     made = bytearray()
     for letter in text:
         try:
-            made += letter.encode(WRONGLY)
+            made += letter.encode(MISTAKEN_FOR)
         except UnicodeEncodeError:
             if ord(letter) > 255:
                 return None

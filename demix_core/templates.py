@@ -33,13 +33,14 @@ codes."""
 MOST_SHORT, SHORTEST_CODE = 0.3, 3
 """Of these at most this share may have lost their zeros; the others have one length, not below that."""
 
-EXAMPLE = 0.05
+FREQUENT = 0.05
 """The share of the rows from which a way of writing is one that a cell may have been meant in."""
 
 SAMPLE = 2000
 """Texts that are looked at first."""
 
-SIGNS = ((re.compile(r"\d+"), "9"), (re.compile(r"[^\W\d_]+"), "a"))
+DIGITS, LETTERS = re.compile(r"\d+"), re.compile(r"[^\W\d_]+")
+KINDS = "9a"
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,8 @@ class Template:
         if not plain:
             return False
         if self.zeros:
-            return plain.isdigit() and len(plain) < self.length
-        return _signs(plain) != self.signs or len(plain) < self.length or self._case_differs(plain)
+            return plain.isdecimal() and len(plain) < self.length
+        return _runs(plain) != self.signs or len(plain) < self.length or self._case_differs(plain)
 
     def _case_differs(self, text: str) -> bool:
         return bool(self.case) and text != getattr(text, self.case)()
@@ -75,14 +76,13 @@ class Template:
         """
         plain = text.strip()
         if self.zeros:
-            return plain.zfill(self.length) if plain.isdigit() else None
-        letters = [c for c in plain if c.isalnum()]
-        kinds = _each("".join(letters))
-        fitting = [way for way in self.ways if "".join(c for c in way if c.isalnum()) == kinds]
-        if len(fitting) != 1:
+            return plain.zfill(self.length) if plain.isdecimal() else None
+        letters = [c for c in plain if _kinds(c) in KINDS]
+        alike = [way for way in self.ways if _alone(way) == _alone(_kinds(plain))]
+        if len(alike) != 1:
             return None
         rest = iter(letters)
-        made = "".join(next(rest) if c.isalnum() else c for c in fitting[0])
+        made = "".join(next(rest) if kind in KINDS else kind for kind in alike[0])
         return getattr(made, self.case)() if self.case else made
 
 
@@ -120,9 +120,9 @@ def _column_template(counts: Mapping[str, int], column: Column) -> Template | No
 def _may_be_codes(some: np.ndarray, column: Column) -> bool:
     """Whether it is worth a look at all: digits in nearly all texts, or numbers that begin with a 0."""
     if column.kind is ColumnKind.NUMERIC:
-        return any(text[:1] == "0" and text.isdigit() and len(text) > 1 for text in some)
+        return any(text[:1] == "0" and text.isdecimal() and len(text) > 1 for text in some)
     told = [text for text in some if text.strip()]
-    return sum(any(c.isdigit() for c in text) for text in told) >= (REGULAR - EXAMPLE) * max(len(told), 1)
+    return sum(any(c.isdecimal() for c in text) for text in told) >= (REGULAR - FREQUENT) * max(len(told), 1)
 
 
 def template_of(counts: Mapping[str, int], numbers: bool = False) -> Template | None:
@@ -133,23 +133,24 @@ def template_of(counts: Mapping[str, int], numbers: bool = False) -> Template | 
     if numbers:
         return _of_numbers(known)
     first = dict(list(known.items())[:: max(1, len(known) // SAMPLE)])
-    if _most(first, _signs)[1] < REGULAR - EXAMPLE:
+    if _most(first, _runs)[1] < REGULAR - FREQUENT:
         return None
-    signs, share = _most(known, _signs)
+    written = {text: _kinds(text) for text in known}
+    runs = {way: _runs(way) for way in set(written.values())}
+    signs, share = _most(known, lambda text: runs[written[text]])
     if share < REGULAR or "9" not in signs:
         return None
-    kept = {text: count for text, count in known.items() if _signs(text) == signs}
-    ways = _shares(kept, _each)
+    kept = {text: count for text, count in known.items() if runs[written[text]] == signs}
     length, same = _most(kept, len)
-    frequent = tuple(way for way, part in ways.items() if part >= EXAMPLE)
-    return Template(signs, length if same >= REGULAR_WIDTH else 0, frequent, _case(kept))
+    ways = tuple(way for way, part in _shares(kept, written.__getitem__).items() if part >= FREQUENT)
+    return Template(signs, length if same >= REGULAR_WIDTH else 0, ways, _case(kept))
 
 
 def _of_numbers(known: Mapping[str, int]) -> Template | None:
-    zeros = {t: n for t, n in known.items() if t[0] == "0" and t.isdigit() and t.strip("0")}
+    zeros = {t: n for t, n in known.items() if t[0] == "0" and t.isdecimal() and t.strip("0")}
     if len(zeros) < FEWEST_ZEROS or sum(zeros.values()) < LEADING_ZEROS * sum(known.values()):
         return None
-    length, share = _most(known, lambda text: len(text) if text.isdigit() else 0)
+    length, share = _most(known, lambda text: len(text) if text.isdecimal() else 0)
     if share < 1 - MOST_SHORT or length < SHORTEST_CODE:
         return None
     return Template("9", length, ("9" * length,), zeros=True)
@@ -162,24 +163,27 @@ def odd_texts(counts: Mapping[str, int], template: Template | None) -> set[str]:
     return {text for text, count in counts.items() if count < OFTEN and template.breaks(text)}
 
 
-def _signs(text: str) -> str:
-    """The kinds of signs, one of each run.
+def _kinds(text: str) -> str:
+    """The kind of every sign: 9 for a digit, a for a letter, others as they are.
 
-    >>> _signs("AB-03756"), _signs("ann7@mail.org")
-    ('a-9', 'a9@a.a')
-    """
-    for run, sign in SIGNS:
-        text = run.sub(sign, text)
-    return text
-
-
-def _each(text: str) -> str:
-    """The kind of every sign.
-
-    >>> _each("AB-037")
+    >>> _kinds("AB-037")
     'aa-999'
     """
-    return "".join("9" if c.isdigit() else "a" if c.isalpha() else c for c in text)
+    return LETTERS.sub(lambda run: "a" * len(run[0]), DIGITS.sub(lambda run: "9" * len(run[0]), text))
+
+
+def _runs(text: str) -> str:
+    """The kinds of signs, one of each run.
+
+    >>> _runs("AB-03756"), _runs("ann7@mail.org")
+    ('a-9', 'a9@a.a')
+    """
+    return LETTERS.sub("a", DIGITS.sub("9", text))
+
+
+def _alone(kinds: str) -> str:
+    """Digits and letters alone."""
+    return "".join(kind for kind in kinds if kind in KINDS)
 
 
 def _case(texts: Iterable[str]) -> str:

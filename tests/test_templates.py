@@ -14,7 +14,10 @@ from demix_core.modalities.tabular import infer_schema
 from demix_core.records import load_record, save_record
 from demix_core.repairs.base import LEARNED_PARTS
 from demix_core.settings import LoadSettings
+from demix_core.signals.oddities import OddityReference
+from demix_core.signals.placing import NEW
 from demix_core.templates import OFTEN, Template, odd_texts, template_of
+from demix_core.types import Column, ColumnKind, Schema, Task
 from tests import tiny
 
 CODES = [f"AB-{i:05d}" for i in range(0, 4000, 7)]
@@ -87,6 +90,15 @@ def test_a_template_is_kept_with_what_was_learned(tmp_path: Path) -> None:
     assert template is not None
     save_record(template, tmp_path / "t.npz")
     assert load_record(tmp_path / "t.npz", Template, LEARNED_PARTS) == template
+
+
+def test_a_row_to_come_is_held_against_the_template_of_the_table() -> None:
+    frame = pd.DataFrame({"code": CODES, "y": np.resize(["no", "yes"], len(CODES))}, dtype="str")
+    columns = (Column("code", ColumnKind.TEXT), Column("y", ColumnKind.CATEGORICAL))
+    schema = Schema(columns, "y", Task.CLASSIFICATION, ("no", "yes"))
+    new = pd.DataFrame({"code": ["AB-00001", "AB00001"], "y": ["no", "no"]}, dtype="str")
+    found = OddityReference.of(frame, schema).place(new, new, schema, np.array([NEW, NEW]))
+    assert (found.garbled[:, 0] > 0).tolist() == [False, True]
 
 
 # ---- in a run --------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import pandas as pd
 
 from demix_core.columns import labels, to_numeric
 from demix_core.errors import InputError
-from demix_core.modalities.copies import notes_on_copies
+from demix_core.modalities.duplicates import notes_on_duplicates
 from demix_core.modalities.schema import infer_schema, plain_frame, target_rows
 from demix_core.settings import LoadSettings
 from demix_core.tablefile import TableFile
@@ -58,7 +58,7 @@ def load(
         given, rows = _other(test, schema, said)
         test_frame = given.loc[rows]
     data = Dataset(whole, schema, kept, held, frame, test_frame, table.content_hash)
-    return data, (*said, *notes_on_copies(data))
+    return data, (*said, *notes_on_duplicates(data))
 
 
 def split(frame: pd.DataFrame, schema: Schema, usable: np.ndarray, share: float, seed: int) -> np.ndarray:

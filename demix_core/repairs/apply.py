@@ -109,7 +109,9 @@ def _plain_number(schema: Schema, column: str, typed: str) -> str:
     if notation is None:
         return typed
     other = in_another_unit(typed, notation)
-    return f"{other[0]:.6g}" if other is not None else read_number(typed, notation) or typed
+    if other is not None:
+        return f"{other[0]:.6f}".rstrip("0").rstrip(".")
+    return read_number(typed, notation) or typed
 
 
 def _refusal(schema: Schema, column: str | None, value: str) -> str:

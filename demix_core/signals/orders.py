@@ -1,5 +1,7 @@
 """Pairs of columns of which one is never the larger: start ≤ end, lowest ≤ highest, net ≤ gross.
 
+The field calls them order constraints, the simplest of its denial constraints.
+
 That most rows keep an order may be a tendency. A law has an edge: many rows lie just inside it and next to none just
 outside, wherever the others that break it may be; where rows only tend to keep an order they thin out across it.
 """
@@ -31,7 +33,6 @@ TIGHT, TELLS = 0.7, 0.5
 """The middle half of the differences must be narrower than this share of that of either column, as of two readings of
 one quantity (home runs are fewer than games, but no law says so); where it is below TELLS, one number tells the other.
 """
-
 
 SECOND = ("second", 1.0)
 SPANS = (("day", 86_400.0), ("hour", 3_600.0), ("minute", 60.0))

@@ -1,4 +1,4 @@
-"""Rows that are copies of each other: told before anybody trusts what is measured on held-out rows.
+"""Duplicate rows, and leakage of training rows into held-out ones: told before anybody trusts what is measured there.
 
 In a coarse table many rows are alike without being copies. A row counts only if it is unlikely that any other one has
 the same cells by chance: from the shares of its values, as if columns were independent.
@@ -18,7 +18,7 @@ BY_CHANCE = 0.01
 """Rows with the same cells that are expected at most."""
 
 
-def notes_on_copies(data: Dataset) -> Iterator[str]:
+def notes_on_duplicates(data: Dataset) -> Iterator[str]:
     """A sentence each on copies among the training rows, and on held-out rows that are copies of training rows."""
     train = data.train
     held = {"validation": data.validation} | ({"test": data.test_frame} if data.test_frame is not None else {})
@@ -70,5 +70,5 @@ def unlikely_alike(codes: np.ndarray) -> np.ndarray:
     once = ~pd.Series(row_keys(codes)).duplicated().to_numpy()  # copies must not vouch for each other
     expected = np.full(len(codes), np.log(max(once.sum(), 1)))
     for column in codes.T:
-        expected += np.log(np.bincount(column[once], minlength=1)[column] / once.sum())
+        expected += np.log(np.bincount(column[once])[column] / once.sum())
     return np.asarray(expected < np.log(BY_CHANCE))

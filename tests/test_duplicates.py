@@ -10,7 +10,7 @@ import pytest
 
 from demix_core.benchmark._tables import load as load_benchmark
 from demix_core.modalities.base import load
-from demix_core.modalities.copies import coded, row_keys, unlikely_alike
+from demix_core.modalities.duplicates import coded, row_keys, unlikely_alike
 from demix_core.settings import LoadSettings
 from tests import tiny
 
