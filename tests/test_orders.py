@@ -72,6 +72,18 @@ def test_rows_that_break_one_are_named_and_told_what_they_should_hold(form: str,
     assert laws.words(int(rows[0]), 1).startswith("start ≤ end in ")
 
 
+def test_two_readings_that_are_equal_but_for_a_little_either_way_have_no_order() -> None:
+    """As of houses: the floor above and the cellar are mostly of one size, some cellars are a little larger."""
+    frame, schema = stays()
+    rng = np.random.default_rng(6)
+    low = frame["coldest"].astype(float)
+    above = np.where(rng.random(ROWS) < 0.5, 0.0, rng.exponential(2.0, ROWS))
+    more = rng.random(ROWS) < 0.03
+    frame["warmest"] = (low + np.where(more, -0.3 - rng.exponential(1.0, ROWS), above)).map("{:.1f}".format)
+    *_, said = found_in(frame, schema)
+    assert said == ["start ≤ end"]
+
+
 def test_numbers_are_written_as_their_column_is() -> None:
     frame, schema = stays()
     frame.loc[5, "warmest"] = "-40.5"

@@ -29,6 +29,15 @@ BY_CHANCE = 0.2
 EDGE, NEAR = 0.1, 20
 """Of the rows that break a law at most this share lies no further outside than as many rows, or NEAR, lie inside."""
 
+OFTEN, FAR = 0.01, 0.5
+"""Where a larger share of the rows breaks a law than OFTEN, they lie at least this far outside, in the median, of how far
+rows in the wrong order would, were the columns independent: cells that are wrong are wrong by as much. Two readings that
+differ a little, either way, are no law (Ames: cellars are hardly ever larger than the floor above, but some are).
+"""
+
+STEPS = np.linspace(0, 1, 101)
+"""Quantiles that stand for a whole column."""
+
 TIGHT, TELLS = 0.7, 0.5
 """The middle half of the differences must be narrower than this share of that of either column, as of two readings of
 one quantity (home runs are fewer than games, but no law says so); where it is below TELLS, one number tells the other.
@@ -160,7 +169,7 @@ def _order(places: tuple[int, int], low: Scale, high: Scale) -> Order | None:
     both = np.isfinite(low.values) & np.isfinite(high.values)
     a, b = low.values[both], high.values[both]
     kept, narrower = (b - a)[a <= b], min(_middle(a), _middle(b))
-    if not _has_edge(b - a) or _middle(kept) >= TIGHT * narrower:
+    if not _has_edge(b - a) or not _breaks_are_far(a, b) or _middle(kept) >= TIGHT * narrower:
         return None
     return Order(
         places, float(np.median(kept)), _middle(kept) < TELLS * narrower, (low.writing, high.writing),
@@ -175,6 +184,15 @@ def _has_edge(slack: np.ndarray) -> bool:
     if len(inside) < as_many:
         return False
     return bool((outside <= inside[as_many - 1]).sum() <= EDGE * len(outside))
+
+
+def _breaks_are_far(low: np.ndarray, high: np.ndarray) -> bool:
+    """Whether the rows that break it, if they are many, lie as far outside as wrong cells would bring them."""
+    outside = low > high
+    if outside.mean() <= OFTEN:
+        return True
+    by_chance = np.subtract.outer(np.quantile(low, STEPS), np.quantile(high, STEPS))
+    return bool(np.median((low - high)[outside]) >= FAR * np.median(by_chance[by_chance > 0]))
 
 
 def _middle(values: np.ndarray) -> float:
