@@ -20,11 +20,16 @@ DATETIME_FORMATS: tuple[str, ...] = (
     "ISO8601",
     *(
         day + time
-        for day in ("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%Y/%m/%d", "%d %b %Y", "%b %d, %Y", "%m/%d/%y")
+        for day in (
+            "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%Y/%m/%d", "%d %b %Y", "%b %d, %Y", "%m/%d/%y",
+            "%d/%m/%y", "%d-%b-%Y", "%d-%b-%y", "%d %B %Y", "%B %d, %Y",
+        )
         for time in ("", " %H:%M", " %H:%M:%S")
     ),
-)
-"""Formats tried in this order; day first wins where a column fits both."""
+    "%b %Y",
+    "%B %Y",
+)  # fmt: skip
+"""Formats tried in this order; of days in four-digit years day first wins where a column fits both."""
 
 SAMPLE = 2000
 """Distinct values looked at to find a datetime format."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -33,8 +33,8 @@ class Times:
     """How a column writes times.
 
     form: its own of DATETIME_FORMATS; layout: the same, as for strftime; padded: whether days and months have two
-    digits; low, high: between which its times lie, with a margin, in seconds since 1970; others: the formats that read
-    most of the other cells.
+    digits; low, high: between which its times lie, with a margin, in seconds since 1970; others: the formats that must be
+    read by: those of which some other cell says so, for no format that would read others differently reads it.
     """
 
     form: str
@@ -58,19 +58,37 @@ def times_of(series: pd.Series) -> Times | None:
         return None
     margin = MARGIN * float(np.ptp(known[read]))
     low, high = float(known[read].min()) - margin, float(known[read].max()) + margin
-    counts = {other: len(_within(strange, other, low, high)) for other in DATETIME_FORMATS if other != fmt}
-    most = max(counts.values())
-    return Times(fmt, *layout, low, high, tuple(other for other, n in counts.items() if n == most)) if most else None
+    read_by = {other: _within(strange, other, low, high) for other in DATETIME_FORMATS if other != fmt}
+    return Times(fmt, *layout, low, high, _sure(read_by)) if any(read_by.values()) else None
+
+
+def _sure(read_by: Mapping[str, Mapping[str, float]]) -> tuple[str, ...]:
+    """The formats that must be meant. read_by: {format: {text: time}}.
+
+    '25/04/2021' is no month first; '04/04/2021' says nothing of what '03/04/2021' is.
+    """
+    found = []
+    for own, read in read_by.items():
+        rivals = [r for r in read_by.values() if any(read[t] != r[t] for t in read.keys() & r.keys())]
+        if read.keys() - set().union(*rivals):
+            found.append(own)
+    return tuple(found)
+
+
+def _readings(read_by: Mapping[str, Mapping[str, float]]) -> dict[str, set[float]]:
+    """{text: the times that it may be}. read_by: {format: {text: time}}."""
+    found: dict[str, set[float]] = defaultdict(set)
+    for read in read_by.values():
+        for text, when in read.items():
+            found[text].add(when)
+    return found
 
 
 def meant(texts: Sequence[str], times: Times) -> dict[str, str]:
     """{text: as the column writes it} of the times written otherwise; none of what may be one of several times."""
     seconds = to_datetime(pd.Series(list(texts), dtype=object), times.form)
     strange = [text for text, known in zip(texts, np.isfinite(seconds), strict=True) if not known]
-    found: dict[str, set[float]] = defaultdict(set)
-    for other in times.others:
-        for text, when in _within(strange, other, times.low, times.high).items():
-            found[text].add(when)
+    found = _readings({other: _within(strange, other, times.low, times.high) for other in times.others})
     return {t: written(when.pop(), times.layout, times.padded) for t, when in found.items() if len(when) == 1}
 
 

@@ -34,6 +34,7 @@ def column(texts: list[str]) -> pd.Series:
         ("%Y-%m-%d", "25/04/2021", "2021-04-25"), ("%Y-%m-%d", "25.04.2021", "2021-04-25"),
         ("%d/%m/%Y", "04/25/2021", "25/04/2021"), ("%m/%d/%Y", "2021-04-25", "04/25/2021"),
         ("%Y-%m-%d %H:%M:%S", "25 Apr 2021 10:30", "2021-04-25 10:30:00"), ("%Y-%m-%d", "Apr 25, 2021", "2021-04-25"),
+        ("%Y-%m-%d", "25-Apr-21", "2021-04-25"), ("%d-%b-%Y", "April 25, 2021", "25-Apr-2021"),
     ],
 )  # fmt: skip
 def test_a_time_written_otherwise_is_read(layout: str, odd: str, wanted: str) -> None:
@@ -54,6 +55,28 @@ def test_what_can_be_read_in_two_ways_is_left() -> None:
     told = times_of(column([*known, "03/04/2021", "25/04/2021"]))
     assert told is not None  # the other one is of no 25th month
     assert meant(["03/04/2021"], told) == {"03/04/2021": "2021-04-03"}
+
+
+def test_cells_written_in_several_other_ways_are_all_read() -> None:
+    odd = [*days(15, "%d/%m/%Y", 1), *days(9, "%b %d, %Y", 2)]
+    times = times_of(column([*days(60, "%Y-%m-%d"), *odd]))
+    assert times is not None and len(meant(odd, times)) == len(set(odd))
+
+
+def test_days_first_beside_months_first_say_nothing_of_what_may_be_either() -> None:
+    odd = ["25/04/2021", "26/04/2021", "04/25/2021", "03/04/2021", "04/04/2021"]
+    times = times_of(column([*days(60, "%Y-%m-%d"), *odd]))
+    assert times is not None
+    assert meant(odd, times) == {odd[0]: "2021-04-25", odd[1]: "2021-04-26", odd[2]: "2021-04-25", odd[4]: "2021-04-04"}
+
+
+@pytest.mark.parametrize("layout", ["%d-%b-%Y", "%d-%b-%y", "%B %d, %Y", "%d %B %Y", "%d/%m/%y", "%B %Y"])
+def test_a_column_of_such_times_is_one(layout: str) -> None:
+    schema, _ = infer_schema(
+        pd.DataFrame({"when": days(300, layout), "size": np.arange(300.0), "y": ["a", "b"] * 150}),
+        LoadSettings(target="y"),
+    )
+    assert schema.columns[0].kind is ColumnKind.DATETIME
 
 
 @pytest.mark.parametrize("odd", ["25/04/1921", "soon", "", "2021-13-45", "2021"])
