@@ -33,8 +33,8 @@ class Times:
     """How a column writes times.
 
     form: its own of DATETIME_FORMATS; layout: the same, as for strftime; padded: whether days and months have two
-    digits; low, high: between which its times lie, with a margin, in seconds since 1970; others: the formats that must be
-    read by: those of which some other cell says so, for no format that would read others differently reads it.
+    digits; low, high: between which its times lie, with a margin, in seconds since 1970; others: the formats that other
+    cells are in: those of which one says so, for no format that would read others differently reads it.
     """
 
     form: str

@@ -39,17 +39,23 @@ SPACE = "[ \u00a0\u202f]"
 SYMBOLS = "$€£¥₹₽₩"
 CODES = "USD|EUR|GBP|JPY|CNY|INR|CHF|CAD|AUD|SEK|NOK|DKK|PLN|CZK|BRL"
 BEFORE = f"(?:US|C|A)?[{SYMBOLS}]|[~≈]|(?:{CODES})"
-AFTER = rf"[%‰]|°[CFK]?|[{SYMBOLS}]|[^\W\d_]{{2,8}}\.?(?:/[^\W\d_]{{1,4}})?"  # '12a' and '7B' are codes
+POWER = r"(?:(?:sq|square|cu|cubic|fl)\.? ?)?"
+"""What may stand before the name of a unit: 'sq ft'."""
+AFTER = rf"[%‰]|°[CFK]?|[{SYMBOLS}]|{POWER}[^\W\d_]{{2,8}}\.?(?:/[^\W\d_]{{1,4}})?"  # '12a' and '7B' are codes
 NUMBER = r"\d(?:[\d.,' \u00a0\u202f]*\d)?"
 SIGNED = re.compile(
     rf"[-−+]?(?P<before>(?:{BEFORE}){SPACE}?)?[-−+]?(?P<number>{NUMBER})(?P<after>{SPACE}?(?:{AFTER}))?"
 )
 BRACKETS = re.compile(rf"(?P<before>(?:{BEFORE})?{SPACE}?)\((?P<inner>[^()+−-]*\d[^()]*)\)")
 LOOSE = re.compile(
-    r"(?P<before>[$€£¥~≈]?)\s*(?P<number>[+-]?(\d{1,3}(,\d{3})+|\d+)(\.\d+)?)\s*(?P<after>%|[^\W\d_]{1,8}\.?)?"
+    r"(?P<before>[$€£¥~≈]?)\s*(?P<number>[+-]?(\d{1,3}(,\d{3})+|\d+)(\.\d+)?)\s*"
+    rf"(?P<after>%|{POWER}[^\W\d_]{{1,8}}\.?)?",
+    re.IGNORECASE,
 )
 """One cell among plain numbers: any sign before it, any unit behind, of one letter, too ('5 l')."""
-MEASURED = re.compile(rf"(?P<number>[-−+]?{NUMBER}){SPACE}?(?P<unit>°?[^\W\d_]{{1,12}}\.?(?:/[^\W\d_]{{1,4}})?)")
+MEASURED = re.compile(
+    rf"(?P<number>[-−+]?{NUMBER}){SPACE}?(?P<unit>°?{POWER}[^\W\d_]{{1,12}}\.?(?:/[^\W\d_]{{1,4}})?)", re.IGNORECASE
+)
 """One cell among numbers with a known unit: whatever unit there is."""
 PLAIN = re.compile(r"(?P<minus>-?)(?P<whole>\d+)(?:\.(?P<part>\d+))?")
 

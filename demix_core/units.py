@@ -46,6 +46,9 @@ UNITS = {
         "gal gallon gallons": 3.785411784,
         "qt quart quarts": 0.946352946,
         "pt pint pints": 0.473176473,
+        "floz": 0.0295735295625,
+        "m³ cum": 1e3,
+        "ft³ cuft cufeet cufoot": 28.316846592,
     }),
     **_listed("time", {
         "s sec secs second seconds": 1.0,
@@ -58,10 +61,12 @@ UNITS = {
     **_listed("speed", {"m/s mps": 1.0, "km/h kmh kph": 1 / 3.6, "mph mi/h": 0.44704, "kn knot knots": 1852 / 3600}),
     **_listed("energy", {"j": 1.0, "kj": 1e3, "cal": 4.184, "kcal": 4184.0, "wh": 3600.0, "kwh": 3.6e6}),
     **_listed("area", {
-        "m² sqm": 1.0,
-        "km²": 1e6,
+        "m² sqm sqmeter sqmeters sqmetre sqmetres": 1.0,
+        "km² sqkm": 1e6,
         "ha hectare hectares": 1e4,
-        "ft² sqft": 0.09290304,
+        "ft² sqft sqfeet sqfoot": 0.09290304,
+        "sqyd sqyards": 0.83612736,
+        "sqmi sqmiles": 2_589_988.110336,
         "acre acres": 4046.8564224,
     }),
     "c": _Unit("temperature", 1.0), "°c": _Unit("temperature", 1.0),
@@ -71,9 +76,22 @@ UNITS = {
 """By name, in small letters. Gallons, quarts and pints are American ones; months and years have no fixed length."""
 
 
+POWERS = (("square", "sq"), ("cubic", "cu"), ("sq", "sq"), ("cu", "cu"), ("fl", "fl"))
+"""What stands before the name of a unit, and how it is listed."""
+
+
 def named(sign: str) -> str:
-    """The name under which a unit is listed: ' Lbs.' is 'lbs'."""
-    return sign.strip().rstrip(".").casefold()
+    """The name under which a unit is listed.
+
+    >>> named(" Lbs."), named("Sq. Ft."), named("square feet")
+    ('lbs', 'sqft', 'sqfeet')
+    """
+    name = sign.strip().rstrip(".").casefold()
+    for power, listed in POWERS:
+        rest = name.removeprefix(power)
+        if rest != name and rest[0] in ". ":
+            return listed + rest.lstrip(". ")
+    return name
 
 
 def convert(number: float, unit: str, into: str) -> float | None:

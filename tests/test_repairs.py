@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 from demix_core.repairs.base import REPAIRS, Declined, Evidence, Proposal, suggest
 from demix_core.repairs.conditional import guess_cells
-from demix_core.repairs.impute import FLOOR, MOST, SHARE, CellView, _odd_alone, suspect_cells
+from demix_core.repairs.impute import FLOOR, MOST, SHARE, CellView, _odd_alone, _replaceable, suspect_cells
 from demix_core.repairs.patterns import find_patterns
 from demix_core.repairs.reweight import GROUPS, MOST_WEIGHT, STRENGTH, balanced_weight
 from demix_core.repairs.swaps import LEAST_ROWS, adapted, find_swaps
@@ -291,6 +291,47 @@ def test_a_wrong_sign_is_turned_around() -> None:
     bad = list(range(0, 100, 10))
     found = fixes([str(-n if i in bad else n) for i, n in enumerate(numbers)], ColumnKind.NUMERIC, bad)
     assert {row: new for row, (new, _) in found.items()} == {i: str(numbers[i]) for i in bad}
+
+
+def test_a_wrong_sign_is_seen_beside_other_errors() -> None:
+    numbers = np.random.default_rng(3).integers(400, 600, 100)
+    bad, far = list(range(0, 100, 10)), list(range(5, 100, 7))
+    values = [str(-n if i in bad else n * 3 + i if i in far else n) for i, n in enumerate(numbers)]
+    found = fixes(values, ColumnKind.NUMERIC, bad + far)
+    assert {row: new for row, (new, _) in found.items()} == {i: str(numbers[i]) for i in bad}
+
+
+@pytest.mark.parametrize("bad", [[0, 30, 60], list(range(0, 100, 10))])
+def test_a_few_negative_cells_or_one_negative_number_over_and_over_are_no_wrong_signs(bad: list[int]) -> None:
+    numbers = np.random.default_rng(3).integers(1, 9, 100)
+    found = fixes(
+        [str(-1 - len(bad) % 2 * i if i in bad else n) for i, n in enumerate(numbers)], ColumnKind.NUMERIC, bad
+    )
+    assert not any("sign" in pattern for _, pattern in found.values())
+
+
+def test_a_year_of_two_digits_is_written_in_full_where_one_year_is_meant() -> None:
+    numbers = np.random.default_rng(3).integers(1950, 2010, 400)
+    numbers[::40] = np.random.default_rng(5).integers(1895, 1915, 10)
+    bad = list(range(5, 100, 10))
+    found = fixes([str(n)[2:] if i in bad else str(n) for i, n in enumerate(numbers)], ColumnKind.NUMERIC, bad)
+    assert found and all(new == str(numbers[row]) for row, (new, _) in found.items())
+    assert not fixes([str(n - 1900 if i in bad else n - 1000) for i, n in enumerate(numbers)], ColumnKind.NUMERIC, bad)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"), [("8400 sq ft", "8400"), ("8400 Sq. Ft.", "8400"), ("8400 in the back", "")]
+)
+def test_a_number_with_a_unit_among_bare_ones_is_taken_as_it_stands(text: str, wanted: str) -> None:
+    numbers = np.random.default_rng(3).integers(4000, 12000, 100)
+    found = fixes([text if i == 5 else str(n) for i, n in enumerate(numbers)], ColumnKind.NUMERIC, [5])
+    assert {row: new for row, (new, _) in found.items()} == ({5: wanted} if wanted else {})
+
+
+def test_a_guess_never_replaces_a_number_in_words_unseen() -> None:
+    garbled = CellView(9.0, distance=0.0, crowd=0.0, form=9.0, copies=1, low=0, high=1, garbled=True)
+    assert _replaceable("unknown", garbled) and not _replaceable("circa 1200?", garbled)
+    assert _replaceable("1200", replace(garbled, garbled=False)) and not _replaceable(" ", garbled)
 
 
 def test_a_placeholder_becomes_missing() -> None:

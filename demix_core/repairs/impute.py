@@ -141,9 +141,15 @@ def _proposal(evidence: Evidence, row: int, place: int, fix: Fix | None, guess: 
     in_error = float(evidence.probability(ErrorType.FEATURE)[row])
     certainty = float(evidence.wrong[row, place]) / max(in_error, 1e-6)  # P(this cell | the row has a wrong cell)
     reason = cell_reason(column, old, guess, view, fix)
-    safe = fix is not None or (column.kind is ColumnKind.NUMERIC and old.strip() != "" and _odd_alone(view))
+    safe = fix is not None or (column.kind is ColumnKind.NUMERIC and _replaceable(old, view))
     rule = float(evidence.oddities.garbled[row, place]) if fix is not None else 0.0
     return Proposal(column.name, old, new, certainty, reason, others, fix.pattern if fix else "", safe, at_least=rule)
+
+
+def _replaceable(old: str, view: CellView) -> bool:
+    """Whether a number may be replaced unseen; not a text that holds one ('circa 1200?'): a person reads more of it."""
+    tells = view.garbled and any(c.isdigit() for c in old)
+    return old.strip() != "" and not tells and _odd_alone(view)
 
 
 def _odd_alone(view: CellView) -> bool:

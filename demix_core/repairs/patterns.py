@@ -1,13 +1,15 @@
 """Mistakes that many cells of a column share: one explanation, and a repair that undoes it instead of guessing.
 
 Looked for among the suspect cells of a column only: a placeholder (one far value, over and over), a wrong unit or sign
-(times a power of ten, or −1, the cells lie where the others do), another spelling of a known category, a number written
-with its unit or in another one, a code that breaks its column's template, a text read in the wrong encoding.
+(times a power of ten, or −1, the cells lie where the others do), a year of two digits, another spelling of a known
+category, a number written with its unit or in another one, a code that breaks its column's template, a text read in the
+wrong encoding.
 """
 
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
@@ -16,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import ks_2samp
 
 from demix_core.columns import is_missing, to_numeric, to_text
 from demix_core.datetimes import Times, meant, times_of
@@ -38,8 +41,30 @@ FAR = 1.0
 CROWD = 0.5
 """A placeholder lies this many widths beyond the bulk and is this much (log) more frequent than values near it."""
 
-FACTORS = (-1.0, 1e-3, 1e-2, 1e-1, 1e1, 1e2, 1e3)
+FACTORS = (1e-3, 1e-2, 1e-1, 1e1, 1e2, 1e3)
 """Cells are these times what they should be."""
+
+NEGATIVE_SUSPECT = 0.25
+"""As SUSPECT, of negative numbers where a column has next to no others."""
+
+NEGATIVE_SHARE = 0.1
+"""At most this share of a column's numbers may be negative for it to have none of its own."""
+
+REACH, FITS, LIKE_OTHERS = 0.995, 0.9, 0.05
+"""Negative cells have lost nothing but their sign where, without it, this share of them lies within this quantile of
+the other numbers, and they are spread like these: p of a Kolmogorov-Smirnov test.
+
+Of errors planted into 600 tasks on public tables, 94 % of the cells (five different values at least) that this holds of
+were nothing else; without the test 21 %.
+"""
+
+YEARS = (1500, 2100)
+ARE_YEARS, YEAR_SHARE = 0.98, 0.95
+"""The share of a column's other cells that lie between YEARS; of the years near those that two digits may stand for,
+the share near the likeliest one: by '07' 2007 is meant where next to none are near 1907.
+"""
+
+YEARS_NEAR = 2
 
 NEAR = 1.5
 """The usual ratio of cells to what is expected may be off the factor by this much."""
@@ -84,9 +109,10 @@ class Shared:
 
     placeholders: numbers that stand for unknown, with the words for it; low, high: where numbers usually lie; factor:
     cells are this many times what they should be (0: no such mistake), when they lie outside low to high and inside it
-    once mended, written with `decimals`, told by `what` and `words`; texts, counts: what the column's cells hold (of
-    numbers: where some are none); times: how a column of times writes them, where some are written otherwise; template:
-    that a column of codes shares.
+    once mended, written with `decimals`, told by `what` and `words`; negated: the same of a wrong sign, of numbers up
+    to `reaches`, '' for none; years: whether the numbers are years, some of two digits; texts, counts: what the column's
+    cells hold (of numbers: where some are none, or such years); times: how a column of times writes them, where some are
+    written otherwise; template: that a column of codes shares.
     """
 
     place: int
@@ -101,6 +127,9 @@ class Shared:
     counts: tuple[int, ...] = ()
     times: Times | None = None
     template: Template | None = None
+    negated: str = ""
+    reaches: float = 0.0
+    years: bool = False
 
     def with_texts(self, series: pd.Series) -> Shared:
         """With the distinct texts of the column, most frequent first."""
@@ -137,7 +166,10 @@ def learn_shared(
         suspect = np.flatnonzero(wrong[:, place] >= SUSPECT)
         if column.kind is ColumnKind.NUMERIC:
             likely = {i: text for (i, j), text in (expected or {}).items() if j == place}
-            found.append(_of_numbers(frame[column.name], suspect, odd, place, likely))
+            negative = np.flatnonzero(wrong[:, place] >= NEGATIVE_SUSPECT)
+            found.append(
+                _of_signs(_of_numbers(frame[column.name], suspect, odd, place, likely), frame, column, negative)
+            )
         elif column.kind is ColumnKind.DATETIME:
             found.append(Shared(place, times=times_of(frame[column.name])))
         elif frame[column.name].nunique() <= MOST_DISTINCT:
@@ -161,6 +193,9 @@ def apply_shared(
             mend = MENDERS.get(column.kind, _mended_words)
             found |= {(row, one.place): fix for row, fix in mend(one, frame[column.name], column, suspect)}
             found |= {(row, one.place): fix for row, fix in _as_template(one, frame[column.name], column, suspect)}
+        if one.negated:
+            suspect = np.flatnonzero(wrong[:, one.place] >= NEGATIVE_SUSPECT)
+            found |= {(row, one.place): fix for row, fix in _turned(one, frame[column.name], column, suspect)}
     return found
 
 
@@ -176,6 +211,13 @@ def _as_template(one: Shared, series: pd.Series, column: Column, suspect: np.nda
             yield int(i), Fix(f"{column.name}: {pattern}", new, f"{how}; '{new}' is meant")
 
 
+def _turned(one: Shared, series: pd.Series, column: Column, suspect: np.ndarray) -> Iterator[tuple[int, Fix]]:
+    for i, value in zip(suspect, to_numeric(series.iloc[suspect]), strict=True):
+        if -one.reaches <= value < 0:
+            new = f"{-value:.{one.decimals}f}"
+            yield int(i), Fix(f"{column.name}: cells that have the wrong sign", new, one.negated)
+
+
 def _mended_numbers(one: Shared, series: pd.Series, column: Column, suspect: np.ndarray) -> Iterator[tuple[int, Fix]]:
     numbers, stands, texts = to_numeric(series), dict(one.placeholders), to_text(series)
     vocabulary = one.vocabulary()
@@ -187,6 +229,11 @@ def _mended_numbers(one: Shared, series: pd.Series, column: Column, suspect: np.
                 yield int(i), fix
         elif value in stands:
             yield int(i), Fix(f"{column.name}: {value:g} stands for unknown", "", stands[value])
+        elif one.years and (year := _whole_year(texts[i], vocabulary.counts)):
+            yield (
+                int(i),
+                Fix(f"{column.name}: years of two digits", year, f"'{texts[i]}' is the end of a year; {year} is meant"),
+            )
         elif one.factor and value != 0 and not one.low <= value <= one.high:
             mended = value / one.factor
             if one.low <= mended <= one.high and _writable(mended, one.decimals):
@@ -254,8 +301,9 @@ def _of_numbers(series: pd.Series, suspect: np.ndarray, odd: Oddities, place: in
     width = max(float(odd.high[place] - odd.low[place]), 1e-12)
     shared = Shared(place, low=float(odd.low[place]) - width, high=float(odd.high[place]) + width)
     numbers = to_numeric(series)
-    if (np.isnan(numbers[suspect]) & ~is_missing(series.iloc[suspect])).any():
-        shared = shared.with_texts(series)
+    years = _are_years(np.delete(numbers, suspect)) and bool((numbers[suspect] < 100).any())
+    if years or (np.isnan(numbers[suspect]) & ~is_missing(series.iloc[suspect])).any():
+        shared = replace(shared, years=years).with_texts(series)
     suspect = suspect[np.isfinite(numbers[suspect])]
     values, counts = np.unique(numbers[suspect], return_counts=True)
     apart = (odd.distance[:, place] >= FAR) & (odd.crowd[:, place] >= CROWD)
@@ -265,22 +313,62 @@ def _of_numbers(series: pd.Series, suspect: np.ndarray, odd: Oddities, place: in
         if count >= LEAST_CELLS and apart[rows].all() and count >= LEAST_SHARE * (numbers == value).sum():
             placeholders[float(value)] = f"{count:,} suspect cells hold exactly {value:g}, as if it stood for 'unknown'"
     rest = np.array([i for i in suspect if numbers[i] not in placeholders], int)
-    return _of_units(replace(shared, placeholders=tuple(placeholders.items())), series, numbers, rest, likely)
+    shared = replace(shared, placeholders=tuple(placeholders.items()), decimals=decimals_of(series, rest))
+    return _of_units(shared, numbers, rest, likely)
 
 
-def _of_units(
-    shared: Shared,
-    series: pd.Series,
-    numbers: np.ndarray,
-    suspect: np.ndarray,
-    likely: Mapping[int, str],
-) -> Shared:
-    low, high = shared.low, shared.high
+def _of_signs(shared: Shared, frame: pd.DataFrame, column: Column, suspect: np.ndarray) -> Shared:
+    """With whether negative cells, where next to no others are, have lost nothing but their sign."""
+    numbers = to_numeric(frame[column.name])
+    values = numbers[suspect][numbers[suspect] < 0]
+    stands = dict(shared.placeholders)
+    values = values[[float(v) not in stands for v in values]]
+    others, negative = (
+        numbers[numbers >= 0],
+        int((numbers < 0).sum() - sum((numbers == v).sum() for v in stands if v < 0)),
+    )
+    if len(np.unique(values)) < LEAST_CELLS or negative > NEGATIVE_SHARE * (len(others) + negative):
+        return shared
+    low, high = np.quantile(others, [1 - REACH, REACH])
+    fits = (-values >= low) & (-values <= high) & _writable(values, shared.decimals)
+    if fits.sum() < FITS * negative or ks_2samp(-values, others).pvalue < LIKE_OTHERS:
+        return shared
+    words = f"{len(values):,} suspect cells have the wrong sign"
+    return replace(shared, negated=words, reaches=float(high))
+
+
+def _are_years(numbers: np.ndarray) -> bool:
+    known = numbers[np.isfinite(numbers)]
+    low, high = YEARS
+    years = (known >= low) & (known <= high) & (known == np.floor(known))
+    return bool(len(known) and years.mean() >= ARE_YEARS)
+
+
+def _whole_year(text: str, counts: Mapping[str, int]) -> str | None:
+    """The year of which a text holds the last two digits; None for any other text, or where two are likely.
+
+    >>> _whole_year("07", {"2006": 40, "1907": 1, "1955": 9}), _whole_year("7", {"2007": 40})
+    ('2007', None)
+    """
+    if not re.fullmatch(r"\d\d", text.strip()):
+        return None
+    near: dict[int, int] = defaultdict(int)
+    for known, count in counts.items():
+        for year in (
+            range(int(known) - YEARS_NEAR, int(known) + YEARS_NEAR + 1) if re.fullmatch(r"\d{4}", known) else ()
+        ):
+            if year % 100 == int(text):
+                near[year] += count
+    best = max(near, key=near.__getitem__, default=0)
+    return str(best) if best and near[best] >= YEAR_SHARE * sum(near.values()) else None
+
+
+def _of_units(shared: Shared, numbers: np.ndarray, suspect: np.ndarray, likely: Mapping[int, str]) -> Shared:
+    low, high, decimals = shared.low, shared.high, shared.decimals
     outside = suspect[(numbers[suspect] < low) | (numbers[suspect] > high)]
     if len(outside) < LEAST_CELLS:
         return shared
     mended = {f: numbers[outside] / f for f in FACTORS}
-    decimals = decimals_of(series, suspect)
     inside = {f: (v >= low) & (v <= high) & (numbers[outside] != 0) & _writable(v, decimals) for f, v in mended.items()}
     best = max(FACTORS, key=lambda f: int(inside[f].sum()))
     hits = int(inside[best].sum())
@@ -288,9 +376,8 @@ def _of_units(
         return shared
     if not _usual_ratio(numbers, outside[inside[best]], best, likely):
         return shared
-    what = "have the wrong sign" if best < 0 else f"are {best:g} times what they should be"
-    words = f"{hits:,} suspect cells {what}, as in another unit" if best > 0 else f"{hits:,} suspect cells {what}"
-    return replace(shared, factor=best, decimals=decimals, what=what, words=words)
+    what = f"are {best:g} times what they should be"
+    return replace(shared, factor=best, what=what, words=f"{hits:,} suspect cells {what}, as in another unit")
 
 
 def _usual_ratio(numbers: np.ndarray, rows: np.ndarray, factor: float, likely: Mapping[int, str]) -> bool:

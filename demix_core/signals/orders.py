@@ -30,9 +30,9 @@ EDGE, NEAR = 0.1, 20
 """Of the rows that break a law at most this share lies no further outside than as many rows, or NEAR, lie inside."""
 
 OFTEN, FAR = 0.01, 0.5
-"""Where a larger share of the rows breaks a law than OFTEN, they lie at least this far outside, in the median, of how far
-rows in the wrong order would, were the columns independent: cells that are wrong are wrong by as much. Two readings that
-differ a little, either way, are no law (Ames: cellars are hardly ever larger than the floor above, but some are).
+"""Where more than this share of the rows break a law, they lie at least this far outside, in the median, of how far
+rows in the wrong order would, were the columns independent: wrong cells are wrong by as much. Two readings that differ
+a little, either way, have no order (Ames: few cellars are larger than the floor above, and those are).
 """
 
 STEPS = np.linspace(0, 1, 101)
