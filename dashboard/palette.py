@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from demix_core.palette import CLEAN, GLYPHS, OTHER_CLASS, SAME_CLASS, SEVERAL, SYMBOLS, TYPE_MARKS, Mark
+from demix_core.palette import CLEAN, FAINT, GLYPHS, OTHER_CLASS, SAME_CLASS, SYMBOLS, TYPE_MARKS, Mark
 
-__all__ = ["CLEAN", "GLYPHS", "OTHER_CLASS", "SAME_CLASS", "SEVERAL", "SYMBOLS", "TYPE_MARKS", "Mark"]
+__all__ = ["CLEAN", "FAINT", "GLYPHS", "OTHER_CLASS", "SAME_CLASS", "SYMBOLS", "TYPE_MARKS", "Mark"]
 
 STATE_COLOURS = {"open": "#E69F00", "accepted": "#009E73", "edited": "#56B4E9", "rejected": "#6B6B6B"}
 STATE_DARK = {"rejected": "#C9C9C4"}

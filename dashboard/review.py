@@ -19,9 +19,10 @@ import pyarrow.compute as pc
 from dashboard import palette, texts
 from dashboard.state import STATES, Filters
 from demix_core.columns import to_numeric
+from demix_core.figures import MARK_NAMES, MARKS, kinds_of
 from demix_core.sift import benefit, uncertainty
 from demix_core.types import Action, ColumnKind, DecisionKind, ErrorType, Schema, Task
-from demix_core.words import change_words, column_words, shown
+from demix_core.words import FAINT_BELOW, change_words, column_words, shown
 
 MOST_CATEGORIES = 11
 DECIDED_BIT, FILTERED_BIT, TYPE_BITS = 8, 16, (32, 64, 128)
@@ -72,9 +73,15 @@ class Book:
 
     @cached_property
     def type_codes(self) -> np.ndarray:
-        """uint8 [N]: 0 clean, 1 label, 2 feature, 3 spurious, 4 several."""
+        """uint8 [N]: 0 clean, 1 label, 2 feature, 3 spurious, 4 several, 5 faint: places in figures.MARKS."""
         flags = self.diagnosis[[t.value for t in ErrorType]].to_numpy(bool)
-        return np.where(flags.sum(1) > 1, 4, flags @ np.array([1, 2, 3])).astype(np.uint8)
+        return kinds_of(flags, self.diagnosis[[t.probability_column for t in ErrorType]].to_numpy(float))
+
+    def faint(self, kind: ErrorType) -> tuple[int, int]:
+        """How many rows are flagged with this type faintly, and how many at all."""
+        flagged = self.diagnosis[kind.value].to_numpy(bool)
+        weak = flagged & (self.diagnosis[kind.probability_column].to_numpy(float) < FAINT_BELOW)
+        return int(weak.sum()), int(flagged.sum())
 
     @cached_property
     def type_bits(self) -> np.ndarray:
@@ -286,23 +293,19 @@ def marks(book: Book, states: np.ndarray, visible: np.ndarray) -> np.ndarray:
 
     states: from row_states.
     """
+    shapes = np.array([mark.shape for mark in MARKS], np.uint8)
     return (
-        book.type_codes
+        shapes[book.type_codes]
         | book.type_bits
         | np.where(states > 1, DECIDED_BIT, 0).astype(np.uint8)
         | np.where(visible, 0, FILTERED_BIT).astype(np.uint8)
     )
 
 
-def shape_names() -> list[str]:
-    """What the five shapes stand for, in code order."""
-    return [texts.CLEAN_NAME, *texts.TYPE_NAMES.values(), texts.SEVERAL_NAME]
-
-
 def colour_by_type(book: Book) -> Colouring:
     """By predicted error type."""
-    kinds = [palette.CLEAN, *palette.TYPE_MARKS.values(), palette.SEVERAL]
-    legend = [_entry(name, m.colour, m.dark, m.shape) for name, m in zip(shape_names(), kinds, strict=True)]
+    legend = [_entry(name, m.colour, m.dark, m.shape) for name, m in zip(MARK_NAMES, MARKS, strict=True)]
+    legend[MARKS.index(palette.FAINT)]["said"] = texts.FAINT_WORDS
     return Colouring("Error type", book.type_codes, legend)
 
 

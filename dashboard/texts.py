@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from demix_core.evidence import CROWD
 from demix_core.sift import Condition
-from demix_core.types import Schema
-from demix_core.words import CLEAN_NAME, SEVERAL_NAME, TYPE_NAMES, WHAT_TYPES_MEAN, rows
+from demix_core.types import ErrorType, Schema
+from demix_core.words import TYPE_NAMES, WHAT_TYPES_MEAN, rows
 
-__all__ = ["CLEAN_NAME", "SEVERAL_NAME", "TYPE_NAMES", "WHAT_TYPES_MEAN", "rows"]
+__all__ = ["TYPE_NAMES", "WHAT_TYPES_MEAN", "rows"]
 
 APP = "DeMix"
 PROMISE = "Which rows hurt your model, what is wrong with each, and what to do about it."
@@ -325,6 +326,7 @@ NOTHING_DECIDED = (
 )
 NO_WEBGL = "This browser offers no WebGL2, so the map is a smaller picture: {shown} of {all} rows, all suspects first."
 TYPES_HEAD = 'How likely each kind of error is <span class="dx-muted">(line: threshold)</span>'
+FAINT_WORDS = "Flagged, but each with a probability below one third: of such rows most are as they should be"
 MAP_HELP = "Ways to lay rows of similar effect near each other; one with dots is drawn when you choose it."
 MAP_LABEL = (
     "Map of all training rows. Drag to select, scroll to zoom. With the keyboard: arrows move the map, plus and minus "
@@ -405,6 +407,16 @@ QUEUE_EMPTY_SAMPLE = "The sample is reviewed: the page Thresholds shows what it 
 EVIDENCE_UNKNOWN = "How many of these are right is unknown: no sampled row among them is reviewed yet (see Thresholds)."
 EVIDENCE_BULK = "Estimated precision {share} from {n} sampled rows."
 HIDDEN = "{n} hidden by your threshold"
+
+
+def faint_words(counts: Mapping[ErrorType, tuple[int, int]]) -> str:
+    """Of which types most flags are faint; '' for none. counts: (faint ones, all) of each type.
+
+    >>> faint_words({ErrorType.LABEL: (3, 40), ErrorType.SPURIOUS: (700, 819)})
+    'Spurious: 700 of 819 rows are faint suspicions'
+    """
+    most = [(kind, few, every) for kind, (few, every) in counts.items() if few > every / 2]
+    return " · ".join(f"{TYPE_NAMES[kind]}: {few:,} of {rows(every)} are faint suspicions" for kind, few, every in most)
 
 
 def number(n: int) -> str:

@@ -144,10 +144,10 @@ class Diagnosis:
     def map(self) -> Drawing:
         """All rows, those of similar effect near each other, marked by what is suspected; large tables as a sample."""
         flags = self.table[[k.value for k in ErrorType]].to_numpy(bool)
-        sure = self.table[[k.probability_column for k in ErrorType]].to_numpy(float).max(1)
+        sure = self.table[[k.probability_column for k in ErrorType]].to_numpy(float)
         ids = self.table["row_id"].to_numpy()
         labels = self.explainer.rows.loc[ids, self.explainer.schema.target].astype(str).to_numpy()
-        given = (self.table[["x", "y"]].to_numpy(float), kinds_of(flags), ids, labels, sure)
+        given = (self.table[["x", "y"]].to_numpy(float), kinds_of(flags, sure), ids, labels, sure.max(1))
         title = f"The map of {rows(len(ids))}"
         return Drawing(title, row_map(*given), picture(row_map(*given, most=STILL_POINTS), height=480, label=title))
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from demix_core.palette import CLEAN, OTHER_CLASS, SAME_CLASS, SEVERAL, SYMBOLS, TYPE_MARKS
-from demix_core.words import CLEAN_NAME, SEVERAL_NAME, TYPE_NAMES
+from demix_core.palette import CLEAN, FAINT, OTHER_CLASS, SAME_CLASS, SEVERAL, SYMBOLS, TYPE_MARKS
+from demix_core.words import CLEAN_NAME, FAINT_BELOW, FAINT_NAME, SEVERAL_NAME, TYPE_NAMES
 
 Figure = dict[str, Any]
 
@@ -23,18 +23,24 @@ SVG_POINTS = 4_000
 """Points up to which a map is drawn as vectors; above by WebGL."""
 
 INK, LINE = "#7d7d78", "rgba(127,127,127,0.25)"
-MARKS = (CLEAN, *TYPE_MARKS.values(), SEVERAL)
-MARK_NAMES = (CLEAN_NAME, *TYPE_NAMES.values(), SEVERAL_NAME)
+MARKS = (CLEAN, *TYPE_MARKS.values(), SEVERAL, FAINT)
+MARK_NAMES = (CLEAN_NAME, *TYPE_NAMES.values(), SEVERAL_NAME, FAINT_NAME)
 PERCENT = tuple(range(101))
 
 
-def kinds_of(flags: np.ndarray) -> np.ndarray:
-    """uint8 [N]: 0 clean, 1 label, 2 feature, 3 spurious, 4 several; flags: bool [N, 3] in the order of ErrorType.
+def kinds_of(flags: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """uint8 [N], places in MARKS: 0 clean, 1 label, 2 feature, 3 spurious, 4 several, 5 flagged, but faintly only.
 
-    >>> kinds_of(np.array([[0, 0, 0], [1, 0, 0], [0, 0, 1], [1, 1, 0]], bool)).tolist()
-    [0, 1, 3, 4]
+    flags: bool [N, 3] in the order of ErrorType; probabilities: float [N, 3]. A faint flag beside a sure one is none.
+
+    >>> p = np.array([[0.1, 0.1, 0.1], [0.9, 0, 0.2], [0, 0, 0.9], [0.9, 0.9, 0.1], [0, 0, 0.2]])
+    >>> kinds_of(np.array([[0, 0, 0], [1, 0, 1], [0, 0, 1], [1, 1, 0], [0, 0, 1]], bool), p).tolist()
+    [0, 1, 3, 4, 5]
     """
-    return np.where(flags.sum(1) > 1, SEVERAL.shape, flags @ np.array([1, 2, 3])).astype(np.uint8)
+    sure = flags & (probabilities >= FAINT_BELOW)
+    several, faint = MARKS.index(SEVERAL), MARKS.index(FAINT)
+    kinds = np.where(sure.sum(1) > 1, several, sure @ np.array([1, 2, 3]))
+    return np.where(flags.any(1) & ~sure.any(1), faint, kinds).astype(np.uint8)
 
 
 def sampled(kinds: np.ndarray, most: int = MOST_POINTS) -> np.ndarray:
@@ -89,7 +95,7 @@ def row_map(
 def _kind(code: int, count: int) -> dict[str, Any]:
     """What a trace of the map has for the kind of its rows."""
     mark, name = MARKS[code], MARK_NAMES[code]
-    size, opacity = (4, 0.45) if mark is CLEAN else (8, 0.9)
+    size, opacity = (4, 0.45) if mark is CLEAN else (5, 0.8) if mark is FAINT else (8, 0.9)
     said = f"row %{{customdata[0]}} · label %{{customdata[1]}}<br>{name}, probability %{{customdata[2]:.2f}}"
     return {
         "name": f"{name} · {count:,}",

@@ -26,6 +26,7 @@ TYPE_MARKS = {
     ErrorType.SPURIOUS: Mark("#009E73", 3, "#17BC8E"),
 }
 SEVERAL = Mark("#CC79A7", 4)
+FAINT = Mark("#C7A04A", 0)
 
 GLYPHS = ("•", "●", "■", "▲", "◆")
 """The shapes as characters, by Mark.shape."""

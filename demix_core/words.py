@@ -11,6 +11,11 @@ TYPE_NAMES = {
 }
 CLEAN_NAME = "Looks clean"
 SEVERAL_NAME = "Several"
+FAINT_NAME = "Faint"
+FAINT_BELOW = 1 / 3
+"""A flag of a lower probability is a faint suspicion: two in three of its like are wrong. Thresholds that find most go
+lower where errors can hardly be told.
+"""
 
 WHAT_TYPES_MEAN = {
     ErrorType.LABEL: "the target is probably wrong",

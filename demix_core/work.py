@@ -62,6 +62,7 @@ from demix_core.types import (
     Task,
     no_progress,
 )
+from demix_core.words import FAINT_BELOW, TYPE_NAMES
 
 REFERENCE, STANDING, HALFWAY, REPAIRS = "reference.npz", "standing.npz", "halfway.npz", "repairs.npz"
 """What rows to come are read against: in signals/, in detection/, the model's weights amid epochs, of repairs."""
@@ -283,7 +284,16 @@ class Work:
 
     def notes(self) -> tuple[str, ...]:
         """What a person should know of this diagnosis: of the table, and how well their own model could be followed."""
-        return (*self.run.json("load.json")["notes"], *self._notes_on_answers())
+        return (*self.run.json("load.json")["notes"], *self._notes_on_answers(), *self._notes_on_faint_flags())
+
+    def _notes_on_faint_flags(self) -> Iterator[str]:
+        faint = self.flags & (self.detection.probabilities < FAINT_BELOW)
+        for k, kind in enumerate(ErrorType):
+            few, all_of_it = int(faint[:, k].sum()), int(self.flags[:, k].sum())
+            if few > all_of_it / 2:
+                known = f"{few:,} of the {all_of_it:,} rows flagged as {TYPE_NAMES[kind].lower()} are faint suspicions"
+                none = "there may be no shortcut in this table" if kind is ErrorType.SPURIOUS else "most are no errors"
+                yield f"{known} (probability below one third): {none}."
 
     def _notes_on_answers(self) -> Iterator[str]:
         if self.answers is None:

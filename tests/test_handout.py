@@ -211,7 +211,7 @@ def test_figures_are_what_plotly_understands() -> None:
 
     flags = np.eye(3, dtype=bool)
     xy = np.zeros((3, 2))
-    go.Figure(row_map(xy, kinds_of(flags), np.arange(3), np.array(["a", "b", "c"]), np.ones(3)))
+    go.Figure(row_map(xy, kinds_of(flags, flags * 0.9), np.arange(3), np.array(["a", "b", "c"]), np.ones(3)))
     profile = influence_profile(np.linspace(-1, 1, 50), np.arange(50) < 20, np.zeros((2, 101)))
     assert len(go.Figure(profile).data) == 4
     own = profile["data"][1]["y"]

@@ -163,6 +163,16 @@ def test_a_threshold_set_by_hand_redoes_the_suggestions_only(copied) -> None:
     assert "by hand" in run.summary()["thresholds_chosen"]
 
 
+def test_of_types_whose_flags_are_mostly_faint_it_is_told(copied) -> None:
+    table, settings, run = copied
+    given = replace(settings.diagnose, expected_error_share=0.1, thresholds={"spurious": 0.001, "label_error": 0.999})
+    again = diagnose(table, run.path, replace(settings, diagnose=given))
+    p, notes = again.diagnosis()["p_spurious"], " ".join(again.summary()["notes"])
+    faint, every = int(((p >= 0.001) & (p < 1 / 3)).sum()), int((p >= 0.001).sum())
+    assert faint > every / 2 and f"{faint:,} of the {every:,} rows flagged as spurious are faint" in notes
+    assert "flagged as label" not in notes
+
+
 def test_another_table_redoes_everything_and_puts_decisions_aside(copied, tmp_path: Path) -> None:
     _, settings, run = copied
     (run / "decisions.sqlite").write_text("a log")

@@ -457,7 +457,7 @@ class DemixMap {
     for (const { code, item, all, part } of this.counts()) {
       const button = element("button", "", this.legend), colour = (this.dark() && item.dark) || item.colour;
       button.type = "button";
-      button.title = "Show or hide on the map";
+      button.title = (item.said ? `${item.said}. ` : "") + "Show or hide on the map";
       button.dataset.code = code;
       button.setAttribute("aria-pressed", String(!((this.hidden >>> Math.min(code, 31)) & 1)));
       button.innerHTML = `<svg viewBox="0 0 12 12" fill="${colour}">${SHAPES[item.shape ?? 1]}</svg>`;

@@ -61,7 +61,8 @@ def map_of(facts: Facts, most: int = MOST_POINTS) -> Figure:
     probabilities = found[[k.probability_column for k in ErrorType]].to_numpy(float)
     texts = facts.rows[facts.schema.target].astype(str).to_numpy()
     places = found[["x", "y"]].to_numpy(float)
-    return row_map(places, kinds_of(facts.flags), found["row_id"].to_numpy(), texts, probabilities.max(1), most)
+    kinds = kinds_of(facts.flags, probabilities)
+    return row_map(places, kinds, found["row_id"].to_numpy(), texts, probabilities.max(1), most)
 
 
 @cache

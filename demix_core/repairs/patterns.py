@@ -108,11 +108,11 @@ class Shared:
     """What is known of one column's shared mistakes.
 
     placeholders: numbers that stand for unknown, with the words for it; low, high: where numbers usually lie; factor:
-    cells are this many times what they should be (0: no such mistake), when they lie outside low to high and inside it
-    once mended, written with `decimals`, told by `what` and `words`; negated: the same of a wrong sign, of numbers up
-    to `reaches`, '' for none; years: whether the numbers are years, some of two digits; texts, counts: what the column's
-    cells hold (of numbers: where some are none, or such years); times: how a column of times writes them, where some are
-    written otherwise; template: that a column of codes shares.
+    cells are this many times what they should be (0: no such mistake), when they lie outside low to high and inside
+    it once mended, written with `decimals`, told by `what` and `words`; negated: the same of a wrong sign, of numbers
+    up to `reaches` ('' for none); years: whether the numbers are years, some of two digits; texts, counts: what the
+    column's cells hold (of numbers: where some are none, or such years); times: how a column of times writes them,
+    where some are written otherwise; template: that a column of codes shares.
     """
 
     place: int

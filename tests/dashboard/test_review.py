@@ -130,6 +130,19 @@ def test_marks_carry_type_decision_and_filter(book: Book, codes: np.ndarray) -> 
         assert bool(marks[at] & review.FILTERED_BIT) == (not row["feature_error"])
 
 
+def test_a_faint_flag_is_a_dot_that_says_so_and_counts_as_none_beside_a_sure_one(book: Book) -> None:
+    found = book.diagnosis.assign(**{name: False for name in (t.value for t in ErrorType)})
+    for at, (label, spurious) in {3: (0.0, 0.2), 4: (0.9, 0.2), 5: (0.9, 0.8)}.items():
+        found.loc[at, ["label_error", "p_label_error", "spurious", "p_spurious"]] = [label > 0, label, True, spurious]
+    own = Book("own", 2, book.schema, book.rows, found, book.patches)
+    assert own.type_codes[3:6].tolist() == [5, 1, 4] and not own.type_codes[6:].any()
+    marks = review.marks(own, np.zeros(len(found), np.uint8), np.ones(len(found), bool))
+    assert (marks[3:6] & 7).tolist() == [0, 1, 4] and (marks[3:6] & 128).all()
+    legend = review.colouring(own, np.zeros(0), "Error type").legend
+    assert legend[5]["name"] == "Faint" and "one third" in legend[5]["said"]
+    assert own.faint(ErrorType.SPURIOUS) == (2, 3) and own.faint(ErrorType.LABEL) == (0, 2)
+
+
 @pytest.mark.parametrize("by", ["Error type", "Confidence", "Label", "Decision", "Column: age", "Column: education"])
 def test_every_colouring_has_a_colour_for_every_row(book: Book, codes: np.ndarray, by: str) -> None:
     view = review.colouring(book, review.row_states(book, codes), by)
