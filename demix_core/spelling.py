@@ -1,10 +1,10 @@
 """Which cells are another spelling of a value that the column uses far more often: 'femlae', 'FEMALE ', 'x5957', 'F'?
 
 Rules, all strict. Written otherwise: equal but for case, blanks and punctuation, or the same answer to a question that
-most rows answer in two other words ('Y' beside 'yes' and 'no'). Misspelt: as many words, each
-equal or a letter off, beside a value that is TIMES as frequent; a digit may have become a letter, never another digit,
-for '35957' and '35958' are both good values. Columns whose frequent values are near each other ('ward a', 'ward b') are
-not judged by the second rule: there, near is not wrong.
+most rows answer in two other words ('Y' beside 'yes' and 'no'), or cut short ('Mon' and 'Tue' in a list of seven days).
+Misspelt: as many words, each equal or a letter off, beside a value that is TIMES as frequent; a digit may have become a
+letter, never another digit, for '35957' and '35958' are both good values. Columns whose frequent values are near each
+other ('ward a', 'ward b') are not judged by the second rule: there, near is not wrong.
 """
 
 from __future__ import annotations
@@ -57,6 +57,9 @@ ANSWERS = (
 )
 """Per question the ways to answer it in two words."""
 
+CUT_SHORT, CUT = 3, 2
+"""Letters of a word that is cut short at least, and letters that are cut off."""
+
 ANSWERED = 0.7
 """The share of the rows that must answer in one of these ways."""
 
@@ -97,8 +100,9 @@ class Vocabulary:
     def _written_otherwise(self, text: str, count: int, gone: str) -> str | None:
         alike = self._alike.get(_plain(text), [])
         often = [(self.counts[t] - (t == gone), t) for t in alike if t != text]
-        if (answer := self._answers.get(text.strip().casefold(), text)) != text:
-            often.append((self.counts[answer] - (answer == gone), answer))
+        for other in (self._answers.get(text.strip().casefold(), text), self._cut_short.get(text, text)):
+            if other != text:
+                often.append((self.counts[other] - (other == gone), other))
         most, known = max(often, default=(0, ""))
         return known if most >= TIMES_WRITTEN * count else None
 
@@ -147,6 +151,25 @@ class Vocabulary:
         return {}
 
     @cached_property
+    def _cut_short(self) -> dict[str, str]:
+        """{a text: the only value that begins like it}, of one word each, in a closed list.
+
+        That one word begins like another may be by chance ('Niger'); two that do are cut, as is one with a full stop.
+        """
+        if not self._closed:
+            return {}
+        words = [text for text in self._common if text.isalpha()]
+        found = {}
+        for text, count in self.counts.items():
+            short = text.strip().removesuffix(".").casefold()
+            longer = [w for w in words if w.casefold().startswith(short) and len(w) >= len(short) + CUT]
+            if len(short) < CUT_SHORT or not short.isalpha() or len(longer) != 1:
+                continue
+            if self.counts[longer[0]] >= TIMES_WRITTEN * count:
+                found[text] = longer[0]
+        return found if len(set(found.values())) >= 2 else {t: w for t, w in found.items() if t.strip().endswith(".")}
+
+    @cached_property
     def _common(self) -> list[str]:
         """The frequent texts, most frequent first."""
         often = sorted((-count, text) for text, count in self.counts.items() if count >= LEAST and text.strip())
@@ -154,9 +177,12 @@ class Vocabulary:
 
     @cached_property
     def _shortest(self) -> int:
+        return SHORTEST_CLOSED if self._closed else SHORTEST
+
+    @cached_property
+    def _closed(self) -> bool:
         covered = sum(self.counts[t] for t in self._common)
-        closed = len(self._common) <= FEW and covered >= CLOSED * sum(self.counts.values())
-        return SHORTEST_CLOSED if closed else SHORTEST
+        return len(self._common) <= FEW and covered >= CLOSED * sum(self.counts.values())
 
     @cached_property
     def _crowded(self) -> bool:

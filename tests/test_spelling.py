@@ -65,6 +65,24 @@ def test_an_answer_that_is_as_frequent_is_no_other_spelling() -> None:
     assert Vocabulary({"yes": 300, "no": 200, "y": 150}).misspellings() == {}
 
 
+DAYS = dict.fromkeys(("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"), 90)
+
+
+@pytest.mark.parametrize(
+    ("known", "others"),
+    [
+        (DAYS, {"Mon": "Monday", "tue": "Tuesday", "Thurs.": "Thursday", "Sa": None, "Weekend": None}),
+        (DAYS, {"Sun.": "Sunday", "Mo.": None}), (DAYS, {"Wed": None}),
+        ({"Nigeria": 300, "Ghana": 300}, {"Niger": None}), ({"Nigeria": 300, "Ghana": 300}, {"Nig.": "Nigeria"}),
+        ({"Marketing": 90, "Market": 80, "Finance": 90}, {"Mar": None, "Fin": None}),
+        ({"Monday": 90, "Tuesday": 90} | {f"day {i}": 1 for i in range(60)}, {"Mon": None, "Tue": None}),
+    ],
+)  # fmt: skip
+def test_words_cut_short_are_known_in_a_closed_list(known: dict[str, int], others: dict[str, str | None]) -> None:
+    found = Vocabulary(known | dict.fromkeys(others, 5)).misspellings()
+    assert {text: found.get(text) for text in others} == others
+
+
 def test_what_is_nearly_as_frequent_is_another_value() -> None:
     assert meant("femlae", 21) is None and meant("femlae", 20) == "female"
     assert meant("Female", 134) is None and meant("Female", 133) == "female"
