@@ -341,6 +341,14 @@ def test_a_placeholder_becomes_missing() -> None:
     assert set(found) == set(bad) and {new for new, _ in found.values()} == {""}
 
 
+def test_a_day_that_stands_for_unknown_is_one_mistake() -> None:
+    days = pd.Timestamp("2019-01-01") + pd.to_timedelta(np.random.default_rng(4).integers(0, 900, 200), unit="D")
+    bad = list(range(0, 100, 10))
+    values = ["1900-01-01" if i in bad else d for i, d in enumerate(days.strftime("%Y-%m-%d"))]
+    found = fixes(values, ColumnKind.DATETIME, [*bad, 5])
+    assert found == dict.fromkeys(bad, ("", "v: 1900-01-01 stands for unknown"))
+
+
 def test_codes_that_repeat_as_usual_are_no_placeholders_and_never_recommended() -> None:
     values = [str(10000 + i % 12) for i in range(120)] + ["20017"] * 10
     bad = list(range(120, 130))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,6 +28,7 @@ MOST = 5
 SHARE = 0.5
 """A further cell is suspect when it is at least this share as probably wrong as the top one."""
 
+NEGATIVE = re.compile(r"-\d+(\.\d+)?")
 TIMES_LIMIT = 1000
 TAIL = 1.5
 """Widths beyond the bulk from where on nothing is learned of what cells usually are: 2.7 sd of a normal."""
@@ -128,20 +130,25 @@ def swap_proposal(evidence: Evidence, row: int, swap: Swap) -> Proposal:
 
 
 def _proposal(evidence: Evidence, row: int, place: int, fix: Fix | None, guess: Guess | None) -> Proposal | None:
-    """None where there is nothing to offer. What is garbled, and nobody can tell what it was, may be emptied."""
+    """None where there is nothing to offer. What is garbled or stands for unknown may be emptied where nobody can tell
+    what it was, or should be: a number can be guessed, a day can't.
+    """
     column = evidence.schema.features[place]
     old = evidence.cell(row, column.name)
     guess = guess or Guess(str(evidence.cells.suggestion[row, place]))
-    new = (fix.new if fix else "") or guess.text  # a placeholder is filled: rows to come have values there
+    no_day = fix is not None and fix.new == "" and column.kind is ColumnKind.DATETIME
+    new = (fix.new if fix else "") or ("" if no_day else guess.text)  # rows to come have values, so fill placeholders
     view = view_cell(evidence.cells, evidence.oddities, row, place, evidence.laws)
-    if new == old or (new == "" and not (view.garbled and old.strip())):
+    if new == old or (new == "" and not ((view.garbled or fix is not None) and old.strip())):
         return None
-    likely = dict([(guess.text, guess.probability), *guess.others, ("", np.nan)])
+    turned = [(old.strip()[1:], np.nan)] if view.garbled and NEGATIVE.fullmatch(old.strip()) else []
+    likely = dict([(guess.text, guess.probability), *turned, *guess.others, ("", np.nan)])
     others = tuple((text, p) for text, p in likely.items() if text not in (new, old))
     in_error = float(evidence.probability(ErrorType.FEATURE)[row])
     certainty = float(evidence.wrong[row, place]) / max(in_error, 1e-6)  # P(this cell | the row has a wrong cell)
     reason = cell_reason(column, old, guess, view, fix)
     safe = fix is not None or (column.kind is ColumnKind.NUMERIC and _replaceable(old, view))
+    safe = safe and new != ""
     rule = float(evidence.oddities.garbled[row, place]) if fix is not None else 0.0
     return Proposal(column.name, old, new, certainty, reason, others, fix.pattern if fix else "", safe, at_least=rule)
 

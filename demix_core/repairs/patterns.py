@@ -18,13 +18,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import ks_2samp
 
 from demix_core.columns import is_missing, to_numeric, to_text
 from demix_core.datetimes import Times, meant, times_of
 from demix_core.mojibake import unscrambled
 from demix_core.notation import DECIMAL_COMMA, in_another_unit, read_number, signed_number
 from demix_core.signals.oddities import Oddities
+from demix_core.signs import out_of_sign, signs_of
 from demix_core.spelling import MOST_DISTINCT, Vocabulary
 from demix_core.templates import Template, find_template
 from demix_core.types import Column, ColumnKind, Schema
@@ -43,20 +43,6 @@ CROWD = 0.5
 
 FACTORS = (1e-3, 1e-2, 1e-1, 1e1, 1e2, 1e3)
 """Cells are these times what they should be."""
-
-NEGATIVE_SUSPECT = 0.25
-"""As SUSPECT, of negative numbers where a column has next to no others."""
-
-NEGATIVE_SHARE = 0.1
-"""At most this share of a column's numbers may be negative for it to have none of its own."""
-
-REACH, FITS, LIKE_OTHERS = 0.995, 0.9, 0.05
-"""Negative cells have lost nothing but their sign where, without it, this share of them lies within this quantile of
-the other numbers, and they are spread like these: p of a Kolmogorov-Smirnov test.
-
-Of errors planted into 600 tasks on public tables, 94 % of the cells (five different values at least) that this holds of
-were nothing else; without the test 21 %.
-"""
 
 YEARS = (1500, 2100)
 ARE_YEARS, YEAR_SHARE = 0.98, 0.95
@@ -107,12 +93,12 @@ def find_patterns(
 class Shared:
     """What is known of one column's shared mistakes.
 
-    placeholders: numbers that stand for unknown, with the words for it; low, high: where numbers usually lie; factor:
-    cells are this many times what they should be (0: no such mistake), when they lie outside low to high and inside
-    it once mended, written with `decimals`, told by `what` and `words`; negated: the same of a wrong sign, of numbers
-    up to `reaches` ('' for none); years: whether the numbers are years, some of two digits; texts, counts: what the
-    column's cells hold (of numbers: where some are none, or such years); times: how a column of times writes them,
-    where some are written otherwise; template: that a column of codes shares.
+    placeholders: numbers that stand for unknown, with the words for it, unknown: times that do; low, high: where
+    numbers usually lie; factor: cells are this many times what they should be (0: no such mistake), when they lie
+    outside low to high and inside it once mended, written with `decimals`, told by `what` and `words`;
+    reach_of_signs: up to which negative ones have lost their sign; years: whether the numbers are years, some of two
+    digits; texts, counts: what the column's cells hold (of numbers: where some are none, or such years); times: how a
+    column of times writes them, where some are written otherwise; template: that a column of codes shares.
     """
 
     place: int
@@ -127,8 +113,8 @@ class Shared:
     counts: tuple[int, ...] = ()
     times: Times | None = None
     template: Template | None = None
-    negated: str = ""
-    reaches: float = 0.0
+    reach_of_signs: float = 0.0
+    unknown: tuple[tuple[str, str], ...] = ()
     years: bool = False
 
     def with_texts(self, series: pd.Series) -> Shared:
@@ -166,12 +152,9 @@ def learn_shared(
         suspect = np.flatnonzero(wrong[:, place] >= SUSPECT)
         if column.kind is ColumnKind.NUMERIC:
             likely = {i: text for (i, j), text in (expected or {}).items() if j == place}
-            negative = np.flatnonzero(wrong[:, place] >= NEGATIVE_SUSPECT)
-            found.append(
-                _of_signs(_of_numbers(frame[column.name], suspect, odd, place, likely), frame, column, negative)
-            )
+            found.append(_of_numbers(frame[column.name], suspect, odd, place, likely))
         elif column.kind is ColumnKind.DATETIME:
-            found.append(Shared(place, times=times_of(frame[column.name])))
+            found.append(_of_times(frame[column.name], suspect, odd, place))
         elif frame[column.name].nunique() <= MOST_DISTINCT:
             found.append(Shared(place).with_texts(frame[column.name]))
         else:
@@ -193,9 +176,6 @@ def apply_shared(
             mend = MENDERS.get(column.kind, _mended_words)
             found |= {(row, one.place): fix for row, fix in mend(one, frame[column.name], column, suspect)}
             found |= {(row, one.place): fix for row, fix in _as_template(one, frame[column.name], column, suspect)}
-        if one.negated:
-            suspect = np.flatnonzero(wrong[:, one.place] >= NEGATIVE_SUSPECT)
-            found |= {(row, one.place): fix for row, fix in _turned(one, frame[column.name], column, suspect)}
     return found
 
 
@@ -209,13 +189,6 @@ def _as_template(one: Shared, series: pd.Series, column: Column, suspect: np.nda
             how = f"'{text}' has lost its leading zeros" if template.zeros else f"'{text}' is written unlike the others"
             pattern = "leading zeros lost" if template.zeros else "codes written otherwise"
             yield int(i), Fix(f"{column.name}: {pattern}", new, f"{how}; '{new}' is meant")
-
-
-def _turned(one: Shared, series: pd.Series, column: Column, suspect: np.ndarray) -> Iterator[tuple[int, Fix]]:
-    for i, value in zip(suspect, to_numeric(series.iloc[suspect]), strict=True):
-        if -one.reaches <= value < 0:
-            new = f"{-value:.{one.decimals}f}"
-            yield int(i), Fix(f"{column.name}: cells that have the wrong sign", new, one.negated)
 
 
 def _mended_numbers(one: Shared, series: pd.Series, column: Column, suspect: np.ndarray) -> Iterator[tuple[int, Fix]]:
@@ -234,6 +207,9 @@ def _mended_numbers(one: Shared, series: pd.Series, column: Column, suspect: np.
                 int(i),
                 Fix(f"{column.name}: years of two digits", year, f"'{texts[i]}' is the end of a year; {year} is meant"),
             )
+        elif out_of_sign(numbers[i], one.reach_of_signs):
+            new = f"{-value:.{one.decimals}f}"
+            yield int(i), Fix(f"{column.name}: signs lost", new, f"{texts[i]} has the wrong sign; {new} is meant")
         elif one.factor and value != 0 and not one.low <= value <= one.high:
             mended = value / one.factor
             if one.low <= mended <= one.high and _writable(mended, one.decimals):
@@ -243,7 +219,10 @@ def _mended_numbers(one: Shared, series: pd.Series, column: Column, suspect: np.
 def _mended_times(one: Shared, series: pd.Series, column: Column, suspect: np.ndarray) -> Iterator[tuple[int, Fix]]:
     texts = to_text(series.iloc[suspect])
     known = meant([str(t) for t in pd.unique(texts)], one.times) if one.times is not None else {}
+    stands = dict(one.unknown)
     for i, text in zip(suspect, texts, strict=True):
+        if text in stands:
+            yield int(i), Fix(f"{column.name}: {text} stands for unknown", "", stands[text])
         if text in known:
             words = f"'{text}' is written unlike the other times"
             yield int(i), Fix(f"{column.name}: times written otherwise", known[text], words)
@@ -305,36 +284,34 @@ def _of_numbers(series: pd.Series, suspect: np.ndarray, odd: Oddities, place: in
     if years or (np.isnan(numbers[suspect]) & ~is_missing(series.iloc[suspect])).any():
         shared = replace(shared, years=years).with_texts(series)
     suspect = suspect[np.isfinite(numbers[suspect])]
-    values, counts = np.unique(numbers[suspect], return_counts=True)
-    apart = (odd.distance[:, place] >= FAR) & (odd.crowd[:, place] >= CROWD)
-    placeholders = {}
-    for value, count in zip(values, counts, strict=True):
-        rows = suspect[numbers[suspect] == value]
-        if count >= LEAST_CELLS and apart[rows].all() and count >= LEAST_SHARE * (numbers == value).sum():
-            placeholders[float(value)] = f"{count:,} suspect cells hold exactly {value:g}, as if it stood for 'unknown'"
+    placeholders = {
+        float(value): f"{count:,} suspect cells hold exactly {value:g}, as if it stood for 'unknown'"
+        for value, count in _placeholders(numbers, suspect, odd, place)
+    }
     rest = np.array([i for i in suspect if numbers[i] not in placeholders], int)
+    signs = signs_of(numbers)
+    reach = signs.reach if signs.lost else 0.0
+    rest = rest[~out_of_sign(numbers[rest], reach)]
     shared = replace(shared, placeholders=tuple(placeholders.items()), decimals=decimals_of(series, rest))
+    shared = replace(shared, reach_of_signs=reach)
     return _of_units(shared, numbers, rest, likely)
 
 
-def _of_signs(shared: Shared, frame: pd.DataFrame, column: Column, suspect: np.ndarray) -> Shared:
-    """With whether negative cells, where next to no others are, have lost nothing but their sign."""
-    numbers = to_numeric(frame[column.name])
-    values = numbers[suspect][numbers[suspect] < 0]
-    stands = dict(shared.placeholders)
-    values = values[[float(v) not in stands for v in values]]
-    others, negative = (
-        numbers[numbers >= 0],
-        int((numbers < 0).sum() - sum((numbers == v).sum() for v in stands if v < 0)),
-    )
-    if len(np.unique(values)) < LEAST_CELLS or negative > NEGATIVE_SHARE * (len(others) + negative):
-        return shared
-    low, high = np.quantile(others, [1 - REACH, REACH])
-    fits = (-values >= low) & (-values <= high) & _writable(values, shared.decimals)
-    if fits.sum() < FITS * negative or ks_2samp(-values, others).pvalue < LIKE_OTHERS:
-        return shared
-    words = f"{len(values):,} suspect cells have the wrong sign"
-    return replace(shared, negated=words, reaches=float(high))
+def _of_times(series: pd.Series, suspect: np.ndarray, odd: Oddities, place: int) -> Shared:
+    texts, unknown = to_text(series), []
+    for text, count in _placeholders(texts, suspect, odd, place):
+        unknown.append((str(text), f"{count:,} suspect cells hold exactly '{text}', as if it stood for 'unknown'"))
+    return Shared(place, times=times_of(series), unknown=tuple(unknown))
+
+
+def _placeholders(cells: np.ndarray, suspect: np.ndarray, odd: Oddities, place: int) -> Iterator[tuple[Any, int]]:
+    """(value, count) of far values that many suspect cells of a column hold, and few others."""
+    values, counts = np.unique(cells[suspect], return_counts=True)
+    apart = (odd.distance[:, place] >= FAR) & (odd.crowd[:, place] >= CROWD)
+    for value, count in zip(values, counts, strict=True):
+        rows = suspect[cells[suspect] == value]
+        if count >= LEAST_CELLS and apart[rows].all() and count >= LEAST_SHARE * (cells == value).sum():
+            yield value, int(count)
 
 
 def _are_years(numbers: np.ndarray) -> bool:

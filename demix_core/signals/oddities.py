@@ -15,6 +15,7 @@ from demix_core.columns import datetime_format, is_missing, labels, to_datetime,
 from demix_core.mojibake import scrambled
 from demix_core.signals.binning import bulk
 from demix_core.signals.placing import NEW
+from demix_core.signs import out_of_sign, signs_of
 from demix_core.spelling import SURE, Vocabulary
 from demix_core.templates import OFTEN, find_template, off_template
 from demix_core.types import Column, ColumnKind, Schema
@@ -32,8 +33,8 @@ class Oddities:
     distance: beyond the bulk, in its widths, 0 inside and for other than numbers; share: of the rows that
     hold just this value; crowd: how many times more rows hold it than a value nearby usually does, log, 0 where alone;
     form: −log of the share of cells written like this one (decimals, sign, case), nats; missing: 0 or 1; garbled:
-    P(wrong) of other spellings of a frequent value, of what breaks the template of a column of codes or was read in
-    another encoding, and of what is no number, or time, where the column holds such.
+    P(wrong) of other spellings of a frequent value, of what breaks the template of a column of codes, was read in
+    another encoding or is negative where nothing can be, and of what is no number, or time, where a column holds such.
     low, high: float64 [F], the ends of the bulk (times in seconds); NaN for other than numbers. label: float32 [N],
     garbled of the row's class (numbers: 0).
     """
@@ -66,7 +67,7 @@ def find_oddities(frame: pd.DataFrame, schema: Schema) -> Oddities:
 class ColumnOddities:
     """One column of the run's table. bulk: (low, high, width), of no number NaN; numbers with counts, in order;
 
-    texts with counts, forms with counts; form: of times.
+    texts with counts, forms with counts; form: of times; reach_of_signs: of Signs.
     """
 
     bulk: tuple[float, float, float]
@@ -77,6 +78,7 @@ class ColumnOddities:
     forms: np.ndarray
     form_counts: np.ndarray
     form: str | None
+    reach_of_signs: float = 0.0
 
     @classmethod
     def of(cls, series: pd.Series, column: Column) -> ColumnOddities:
@@ -88,7 +90,7 @@ class ColumnOddities:
         counted = np.unique(_filled(numbers), return_counts=True), np.unique(texts, return_counts=True)
         forms = np.unique(_forms(texts, _ordered(column)), return_counts=True)
         ends = bulk(known) if len(known) else (np.nan, np.nan, np.nan)
-        return cls(ends, *counted[0], *counted[1], *forms, form)
+        return cls(ends, *counted[0], *counted[1], *forms, form, _reach_of_signs(numbers, column))
 
     def place(self, now: pd.Series, old: pd.Series, column: Column, where: np.ndarray, rows: int) -> list[np.ndarray]:
         """PER_CELL of cells to come; old: the cells of their old versions, if any."""
@@ -110,7 +112,9 @@ class ColumnOddities:
             form = -np.log((_others(self.forms, self.form_counts, looks, looked, known) + 1) / total)
         left = np.where(known, before, "")
         garbled = _unreadable(numbers, missing) if ordered else self._misspelt(texts, others, left)
-        garbled = np.maximum(garbled, np.maximum(self._off_template(texts, others, column), SURE * _scrambled(texts)))
+        signs = out_of_sign(numbers, self.reach_of_signs)
+        garbled = np.maximum(garbled, self._off_template(texts, others, column))
+        garbled = np.maximum(garbled, SURE * (_scrambled(texts) | signs))
         return [distance, share, crowd, np.where(missing, 0.0, form), missing.astype(float), garbled]
 
     def _misspelt(self, texts: np.ndarray, others: np.ndarray, before: np.ndarray) -> np.ndarray:
@@ -205,12 +209,18 @@ def _column(series: pd.Series, column: Column) -> tuple[np.ndarray, ...]:
     texts = to_text(series).astype(str)
     distance, crowd = np.zeros(len(series)), np.zeros(len(series))
     ordered, numbers = _ordered(column), _numbers(series, column)
+    signs = out_of_sign(numbers, _reach_of_signs(numbers, column))
     if ordered:
         distance, crowd = _distance(numbers), _crowd(numbers)
     form = _rarity(_forms(texts, ordered)) if column.kind is not ColumnKind.TEXT else np.zeros(len(series))
     garbled = _unreadable(numbers, missing) if ordered else _misspelt(texts)
-    garbled = np.maximum(garbled, SURE * (off_template(texts, column) | _scrambled(texts)))
+    garbled = np.maximum(garbled, SURE * (off_template(texts, column) | _scrambled(texts) | signs))
     return distance, _share(texts), crowd, np.where(missing, 0.0, form), missing.astype(float), garbled
+
+
+def _reach_of_signs(numbers: np.ndarray, column: Column) -> float:
+    """Of signs_of; times, which may lie before 1970, have no sign."""
+    return signs_of(numbers).reach if column.kind is ColumnKind.NUMERIC else 0.0
 
 
 def _unreadable(numbers: np.ndarray, missing: np.ndarray) -> np.ndarray:
