@@ -47,7 +47,7 @@ def oddities(n: int, distance: float = 0.0, crowd: float = 0.0, form: float = 0.
     one = np.ones((n, 2), np.float32)
     odd = np.array([1.0, 0.0], np.float32)
     return Oddities(odd * distance * one, one * 0.5, odd * crowd * one, odd * form * one, one * 0, one * 0,
-                    np.array([38.0, np.nan]), np.array([45.0, np.nan]), one[:, 0] * 0)  # fmt: skip
+                    np.array([38.0, np.nan]), np.array([45.0, np.nan]), one[:, 0] * 0, one * 0)  # fmt: skip
 
 
 def evidence(n: int = 4, task: Task = Task.CLASSIFICATION, seed: int = 0) -> Evidence:

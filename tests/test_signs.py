@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from demix_core.classifiers.detect import believe_signs
 from demix_core.signals.oddities import OddityReference, find_oddities
 from demix_core.signals.placing import NEW
 from demix_core.signs import Signs, out_of_sign, signs_of
@@ -76,8 +77,14 @@ def test_rows_to_come_are_held_against_the_table_and_times_have_no_sign() -> Non
         Column("y", ColumnKind.CATEGORICAL),
     )
     schema = Schema(columns, "y", Task.CLASSIFICATION, ("a", "b"))
-    garbled = find_oddities(frame, schema).garbled > 0
-    assert garbled[:30, 0].all() and garbled.sum() == 30
+    negative = find_oddities(frame, schema).negative > 0
+    assert negative[:30, 0].all() and negative.sum() == 30
     new = pd.DataFrame({"area": ["-900", "900"], "born": ["1965-01-01", "1975-01-01"], "y": ["a", "a"]}, dtype="str")
     placed = OddityReference.of(frame, schema).place(new, new, schema, np.full(2, NEW))
-    assert (placed.garbled > 0).tolist() == [[True, False], [False, False]]
+    assert (placed.negative > 0).tolist() == [[True, False], [False, False]]
+
+
+def test_they_are_believed_beside_what_the_classifier_says() -> None:
+    p, negative = np.array([[0.1, 0.2, 0.3], [0.1, 0.2, 0.3]]), np.array([[0.0, 0.95], [0.0, 0.0]])
+    told = believe_signs(p, negative)
+    assert told.tolist() == [[0.1, pytest.approx(0.2 + 0.8 * 0.95), 0.3], [0.1, 0.2, 0.3]] and p[0, 1] == 0.2

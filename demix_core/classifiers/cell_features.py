@@ -33,7 +33,7 @@ MOST_LIFT = 10.0
 class CellFeatures:
     """own: float32 [N, F, OWN]; column: float32 [F, Q − OWN], Q = len(NAMES); garbled: float32 [N, F] and label:
     float32 [N], which no network has to learn: P(wrong) by the spelling of cells and class labels, 0 where it is fine;
-    blame, broken: of laws, as in signals.laws.Laws.
+    blame, broken: of laws, as in signals.laws.Laws; negative: float32 [N, F], as in Oddities.
     """
 
     own: np.ndarray
@@ -42,6 +42,7 @@ class CellFeatures:
     label: np.ndarray
     blame: np.ndarray
     broken: np.ndarray
+    negative: np.ndarray
 
     def block(self, rows: slice | np.ndarray) -> np.ndarray:
         """float32 [B, F, Q] of some rows."""
@@ -69,9 +70,10 @@ def placed_cell_features(schema: Schema, signals: Signals, table: Signals, where
     return CellFeatures(_own(signals, coherence, *ranks), _columns(schema, table), *_certain(signals))
 
 
-def _certain(signals: Signals) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _certain(signals: Signals) -> tuple[np.ndarray, ...]:
     """What no network has to learn."""
-    return signals.oddities.garbled, signals.oddities.label, signals.laws.blame, signals.laws.broken
+    odd, laws = signals.oddities, signals.laws
+    return odd.garbled, odd.label, laws.blame, laws.broken, odd.negative
 
 
 def _clipped(cells: CellModel) -> np.ndarray:

@@ -162,11 +162,12 @@ def judge(
     picked, around = dec.pick(looked.features)
     named = classify(dec, (picked, around), looked.cells, looked.environment, case.train, None, progress, should_stop)
     own = dec.own_shifts(named.probabilities)
-    p, share = shifted(named.probabilities, own), settings.diagnose.expected_error_share
+    without = shifted(named.probabilities, own)
+    p, share = believe_signs(without, looked.cells.negative), settings.diagnose.expected_error_share
     shift = share_shift(p, share) if share > 0 else 0.0
-    p = shifted(p, shift).astype(np.float32)
+    p, without = shifted(p, shift).astype(np.float32), shifted(without, shift).astype(np.float32)
     standing = replace(_standing(dec, looked, around), shift=shift, own_shift=own, column_odds=named.column_odds)
-    thresholds, told = limits(p, dec)
+    thresholds, told = limits(p, dec, without)
     return Detection(
         p, named.wrong, named.embedding, thresholds, told, looked.harm, looked.grad_norm, looked.loss,
         looked.predictions, looked.factors, looked.validation_rows, looked.typical, standing,
@@ -186,9 +187,14 @@ def dec_of(settings: Settings) -> Dec:
     return load_checkpoint(SHIPPED if chosen == "shipped" else Path(chosen))
 
 
-def limits(p: np.ndarray, dec: Dec) -> tuple[dict[ErrorType, float], dict[ErrorType, Trust]]:
-    """Thresholds, and estimates of trust, per type from probabilities p [N, 3]."""
-    thresholds = {kind: threshold(p[:, k]) for k, kind in enumerate(ErrorType)}
+def limits(
+    p: np.ndarray, dec: Dec, without: np.ndarray | None = None
+) -> tuple[dict[ErrorType, float], dict[ErrorType, Trust]]:
+    """Thresholds, and estimates of trust, per type from probabilities p [N, 3]. without: the same before signs were
+    believed, None for p: rows that these name are flagged beside the others, and don't push the threshold up for them.
+    """
+    judged = p if without is None else without
+    thresholds = {kind: threshold(judged[:, k]) for k, kind in enumerate(ErrorType)}
     told = {kind: trust(p[:, k], thresholds[kind], dec.trust[k].numpy()) for k, kind in enumerate(ErrorType)}
     return thresholds, told
 
@@ -267,6 +273,7 @@ def classify(
     p[:, k], wrong = believe_columns(p[:, k], wrong, odds)
     _believe_spelling(p, wrong, cells.garbled, cells.label)
     _believe_laws(p, wrong, cells.blame, cells.broken)
+    wrong += (1 - wrong) * cells.negative
     return Named(embedding, p, wrong, odds)
 
 
@@ -288,6 +295,19 @@ def _believe_laws(p: np.ndarray, wrong: np.ndarray, blame: np.ndarray, broken: n
     odds = blame[rows] * looks / usual
     blamed = odds / (odds + 1 - blame[rows])
     wrong[rows] += (1 - wrong[rows]) * SURE * blamed
+
+
+def believe_signs(p: np.ndarray, negative: np.ndarray) -> np.ndarray:
+    """p [n, 3] with what signs say, negative [n, F], joined to it as if both were wrong independently.
+
+    Not before the table's own word is heard, as laws and spelling are: these tell it how many cells are wrong, and it
+    does better for it (F1 of cells on 93 held-out tasks with broken laws .697, else .672), while signs mostly say what
+    the classifier knows (27 with lost signs: .781 without them, .772 before, .795 after, with no say on thresholds).
+    """
+    k = list(ErrorType).index(ErrorType.FEATURE)
+    told = p.copy()
+    told[:, k] += (1 - told[:, k]) * negative.max(1, initial=0.0)
+    return told
 
 
 def profiles(

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from demix_core.classifiers.cell_features import placed_cell_features
-from demix_core.classifiers.detect import SHIPPED, Case, Standing, classify, profiles
+from demix_core.classifiers.detect import SHIPPED, Case, Standing, believe_signs, classify, profiles
 from demix_core.classifiers.environment import look_through
 from demix_core.classifiers.features import Features, join, side_features, with_placed_ranks
 from demix_core.classifiers.network import Dec, load_checkpoint
@@ -66,7 +66,8 @@ def place(case: Case, known: Known, settings: Settings) -> Placed:
     cells = placed_cell_features(case.schema, case.signals, known.signals, known.where)
     picked, standing = (features, known.standing.context), known.standing
     named = classify(dec, picked, cells, environment, case.train, standing.column_odds)
-    p = shifted(shifted(named.probabilities, standing.own_shift), standing.shift).astype(np.float32)
+    own = believe_signs(shifted(named.probabilities, standing.own_shift), cells.negative)
+    p = shifted(own, standing.shift).astype(np.float32)
     return Placed(p, named.wrong, named.embedding, harm, norm, loss, predictions)
 
 

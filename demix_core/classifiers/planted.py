@@ -16,7 +16,7 @@ import pandas as pd
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 from demix_core.classifiers.cell_features import cell_features
-from demix_core.classifiers.detect import Case, Detection, classify, dec_of, limits, row_features, within
+from demix_core.classifiers.detect import Case, Detection, believe_signs, classify, dec_of, limits, row_features, within
 from demix_core.classifiers.environment import make_environment
 from demix_core.classifiers.network import Dec
 from demix_core.classifiers.thresholds import shift_to_share, shifted
@@ -142,7 +142,8 @@ def _copy(dec: Dec, case: Case, validation: pd.DataFrame, settings: Settings, nu
     features, *_ = row_features(copy, environment)
     cells = cell_features(case.schema, copy.signals)
     named = classify(dec, dec.pick(features), cells, environment, copy.train)
-    p = shifted(named.probabilities, dec.own_shifts(named.probabilities)).astype(np.float32)
+    p = shifted(named.probabilities, dec.own_shifts(named.probabilities))
+    p = believe_signs(p, cells.negative).astype(np.float32)
     planted = dirty.truth[[kind.value for kind in ErrorType]].to_numpy(bool)
     return PlantedCopy(_inputs(features.values, p, named.wrong), p, planted, sample[dirty.kept])
 

@@ -141,7 +141,8 @@ def _proposal(evidence: Evidence, row: int, place: int, fix: Fix | None, guess: 
     view = view_cell(evidence.cells, evidence.oddities, row, place, evidence.laws)
     if new == old or (new == "" and not ((view.garbled or fix is not None) and old.strip())):
         return None
-    turned = [(old.strip()[1:], np.nan)] if view.garbled and NEGATIVE.fullmatch(old.strip()) else []
+    negative = float(evidence.oddities.negative[row, place])
+    turned = [(old.strip()[1:], np.nan)] if negative and NEGATIVE.fullmatch(old.strip()) else []
     likely = dict([(guess.text, guess.probability), *turned, *guess.others, ("", np.nan)])
     others = tuple((text, p) for text, p in likely.items() if text not in (new, old))
     in_error = float(evidence.probability(ErrorType.FEATURE)[row])
@@ -149,7 +150,7 @@ def _proposal(evidence: Evidence, row: int, place: int, fix: Fix | None, guess: 
     reason = cell_reason(column, old, guess, view, fix)
     safe = fix is not None or (column.kind is ColumnKind.NUMERIC and _replaceable(old, view))
     safe = safe and new != ""
-    rule = float(evidence.oddities.garbled[row, place]) if fix is not None else 0.0
+    rule = max(float(evidence.oddities.garbled[row, place]), negative) if fix is not None else 0.0
     return Proposal(column.name, old, new, certainty, reason, others, fix.pattern if fix else "", safe, at_least=rule)
 
 

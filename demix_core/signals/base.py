@@ -26,7 +26,7 @@ RULES_HIDDEN = 3
 
 TEXTS = "suggestion"
 RULES = "rules"
-LATER = ("garbled", "label")
+LATER = ("garbled", "label", "negative")
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Signals:
             path = folder / f"{name}-{field}.npy"
             if field in LATER and not path.exists():  # a run of an earlier version
                 missing = array(name, "missing")
-                return np.zeros_like(missing if field == "garbled" else missing[:, 0])
+                return np.zeros_like(missing if field != "label" else missing[:, 0])
             return np.asarray(np.load(path, allow_pickle=False))
 
         def part(name: str, kind: type) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from demix_core.types import Column, ColumnKind, Schema
 
 MOST_WIDTHS = 1e4
 DIGITS = re.compile(r"\d+")
-PER_CELL = ("distance", "share", "crowd", "form", "missing", "garbled")
+PER_CELL = ("distance", "share", "crowd", "form", "missing", "garbled", "negative")
 """The fields of Oddities that differ from cell to cell."""
 
 
@@ -33,10 +33,10 @@ class Oddities:
     distance: beyond the bulk, in its widths, 0 inside and for other than numbers; share: of the rows that
     hold just this value; crowd: how many times more rows hold it than a value nearby usually does, log, 0 where alone;
     form: −log of the share of cells written like this one (decimals, sign, case), nats; missing: 0 or 1; garbled:
-    P(wrong) of other spellings of a frequent value, of what breaks the template of a column of codes, was read in
-    another encoding or is negative where nothing can be, and of what is no number, or time, where a column holds such.
-    low, high: float64 [F], the ends of the bulk (times in seconds); NaN for other than numbers. label: float32 [N],
-    garbled of the row's class (numbers: 0).
+    P(wrong) of other spellings of a frequent value, of what breaks the template of a column of codes or was read in
+    another encoding, and of what is no number, or time, where a column holds such; negative: P(wrong) of a number
+    below zero where none can be. low, high: float64 [F], the ends of the bulk (times in seconds); NaN for other than
+    numbers. label: float32 [N], garbled of the row's class (numbers: 0).
     """
 
     distance: np.ndarray
@@ -48,6 +48,7 @@ class Oddities:
     low: np.ndarray
     high: np.ndarray
     label: np.ndarray
+    negative: np.ndarray
 
 
 def find_oddities(frame: pd.DataFrame, schema: Schema) -> Oddities:
@@ -112,10 +113,9 @@ class ColumnOddities:
             form = -np.log((_others(self.forms, self.form_counts, looks, looked, known) + 1) / total)
         left = np.where(known, before, "")
         garbled = _unreadable(numbers, missing) if ordered else self._misspelt(texts, others, left)
-        signs = out_of_sign(numbers, self.reach_of_signs)
-        garbled = np.maximum(garbled, self._off_template(texts, others, column))
-        garbled = np.maximum(garbled, SURE * (_scrambled(texts) | signs))
-        return [distance, share, crowd, np.where(missing, 0.0, form), missing.astype(float), garbled]
+        garbled = np.maximum(garbled, np.maximum(self._off_template(texts, others, column), SURE * _scrambled(texts)))
+        negative = SURE * out_of_sign(numbers, self.reach_of_signs)
+        return [distance, share, crowd, np.where(missing, 0.0, form), missing.astype(float), garbled, negative]
 
     def _misspelt(self, texts: np.ndarray, others: np.ndarray, before: np.ndarray) -> np.ndarray:
         """float [m]. others: rows that hold the same text; before: the old version's text, "" for none."""
@@ -209,13 +209,13 @@ def _column(series: pd.Series, column: Column) -> tuple[np.ndarray, ...]:
     texts = to_text(series).astype(str)
     distance, crowd = np.zeros(len(series)), np.zeros(len(series))
     ordered, numbers = _ordered(column), _numbers(series, column)
-    signs = out_of_sign(numbers, _reach_of_signs(numbers, column))
+    negative = SURE * out_of_sign(numbers, _reach_of_signs(numbers, column))
     if ordered:
         distance, crowd = _distance(numbers), _crowd(numbers)
     form = _rarity(_forms(texts, ordered)) if column.kind is not ColumnKind.TEXT else np.zeros(len(series))
     garbled = _unreadable(numbers, missing) if ordered else _misspelt(texts)
-    garbled = np.maximum(garbled, SURE * (off_template(texts, column) | _scrambled(texts) | signs))
-    return distance, _share(texts), crowd, np.where(missing, 0.0, form), missing.astype(float), garbled
+    garbled = np.maximum(garbled, SURE * (off_template(texts, column) | _scrambled(texts)))
+    return distance, _share(texts), crowd, np.where(missing, 0.0, form), missing.astype(float), garbled, negative
 
 
 def _reach_of_signs(numbers: np.ndarray, column: Column) -> float:
