@@ -24,6 +24,14 @@ LIKE_IT_SHARE = 0.95
 """Share of the readable times that a layout must write again, letter by letter."""
 MARGIN = 0.05
 """How far beyond the times of the column others may lie, of their range."""
+DAY = 86_400.0
+SERIALS: dict[str, tuple[re.Pattern[str], float, float]] = {
+    "spreadsheet days": (re.compile(r"\d{5}(\.\d+)?"), DAY, -25_569 * DAY),  # 1 is the first day of 1900
+    "Unix seconds": (re.compile(r"\d{9,10}(\.\d+)?"), 1.0, 0.0),
+    "Unix milliseconds": (re.compile(r"\d{12,13}"), 1e-3, 0.0),
+}
+"""Times as numbers: how they look, the seconds of one, and seconds since 1970 of zero."""
+
 SAMPLE = 300
 """Distinct texts of each sort that are looked at."""
 
@@ -33,8 +41,9 @@ class Times:
     """How a column writes times.
 
     form: its own of DATETIME_FORMATS; layout: the same, as for strftime; padded: whether days and months have two
-    digits; low, high: between which its times lie, with a margin, in seconds since 1970; others: the formats that other
-    cells are in: those of which one says so, for no format that would read others differently reads it.
+    digits; low, high: between which its times lie, with a margin, in seconds since 1970; others: the formats (and
+    SERIALS) that other cells are in: those of which one says so, for no format that would read others differently
+    reads it.
     """
 
     form: str
@@ -58,7 +67,7 @@ def times_of(series: pd.Series) -> Times | None:
         return None
     margin = MARGIN * float(np.ptp(known[read]))
     low, high = float(known[read].min()) - margin, float(known[read].max()) + margin
-    read_by = {other: _within(strange, other, low, high) for other in DATETIME_FORMATS if other != fmt}
+    read_by = {other: _within(strange, other, low, high) for other in (*DATETIME_FORMATS, *SERIALS) if other != fmt}
     return Times(fmt, *layout, low, high, _sure(read_by)) if any(read_by.values()) else None
 
 
@@ -93,9 +102,17 @@ def meant(texts: Sequence[str], times: Times) -> dict[str, str]:
 
 
 def _within(texts: Sequence[str], fmt: str, low: float, high: float) -> dict[str, float]:
-    """{text: seconds} of those that the format reads as a time between low and high."""
-    seconds = to_datetime(pd.Series(list(texts), dtype=object), fmt)
+    """{text: seconds} of those that the format, or one of SERIALS, reads as a time between low and high."""
+    read = _serials if fmt in SERIALS else to_datetime
+    seconds = read(pd.Series(list(texts), dtype=object), fmt)
     return {t: float(s) for t, s in zip(texts, seconds, strict=True) if low <= s <= high}
+
+
+def _serials(texts: pd.Series, name: str) -> np.ndarray:
+    """float64 [n]: seconds since 1970 of numbers that are times, to the second; NaN of others."""
+    form, unit, start = SERIALS[name]
+    numbers = pd.to_numeric(texts.str.strip().where(texts.str.strip().str.fullmatch(form)), errors="coerce")
+    return np.round(numbers.to_numpy(np.float64) * unit + start)
 
 
 def layout_of(texts: np.ndarray, seconds: np.ndarray, fmt: str) -> tuple[str, bool] | None:

@@ -34,6 +34,8 @@ def column(texts: list[str]) -> pd.Series:
         ("%Y-%m-%d", "25/04/2021", "2021-04-25"), ("%Y-%m-%d", "25.04.2021", "2021-04-25"),
         ("%d/%m/%Y", "04/25/2021", "25/04/2021"), ("%m/%d/%Y", "2021-04-25", "04/25/2021"),
         ("%Y-%m-%d %H:%M:%S", "25 Apr 2021 10:30", "2021-04-25 10:30:00"), ("%Y-%m-%d", "Apr 25, 2021", "2021-04-25"),
+        ("%Y-%m-%d", "44311", "2021-04-25"), ("%Y-%m-%d %H:%M:%S", "44311.4375", "2021-04-25 10:30:00"),
+        ("%d/%m/%Y", "1619308800", "25/04/2021"), ("%Y-%m-%d", "1619308800000", "2021-04-25"),
         ("%Y-%m-%d", "25-Apr-21", "2021-04-25"), ("%d-%b-%Y", "April 25, 2021", "25-Apr-2021"),
     ],
 )  # fmt: skip
@@ -79,7 +81,9 @@ def test_a_column_of_such_times_is_one(layout: str) -> None:
     assert schema.columns[0].kind is ColumnKind.DATETIME
 
 
-@pytest.mark.parametrize("odd", ["25/04/1921", "soon", "", "2021-13-45", "2021"])
+@pytest.mark.parametrize(
+    "odd", ["25/04/1921", "soon", "", "2021-13-45", "2021", "43311", "4431", "161930880", "44311 ab"]
+)
 def test_no_time_of_the_column_is_left(odd: str) -> None:
     times = times_of(column([*days(60, "%Y-%m-%d"), "25/04/2021", odd]))
     assert times is not None and not meant([odd], times)

@@ -84,3 +84,22 @@ def test_numbers_of_which_many_bear_a_sign_are_numbers(texts: list[str]) -> None
 def test_numbers_beside_codes_units_or_words_are_categories(texts: list[str]) -> None:
     schema, _ = infer_schema(_mixed(texts), LoadSettings(target="y"))
     assert schema.kind("a") is ColumnKind.CATEGORICAL
+
+
+@pytest.mark.parametrize("task", ["auto", "regression"])
+def test_rows_that_repeat_the_names_of_the_columns_are_told_and_left_out(tmp_path: Path, task: str) -> None:
+    frame = _frame().assign(z=[str(i * 1.5) for i in range(60)])
+    names = pd.DataFrame([frame.columns], columns=frame.columns)
+    joined = pd.concat([frame[:20], names, frame[20:], names], ignore_index=True)
+    joined.to_csv(tmp_path / "t.csv", index=False)
+    data, notes = load(tmp_path / "t.csv", LoadSettings(target="y" if task == "auto" else "z", task=task), 3)
+    schema, _ = infer_schema(frame, LoadSettings(target=data.schema.target, task=task))
+    assert data.schema == schema, "as without them"
+    assert any("2 rows repeat the names of the columns (row 20, 61)" in note for note in notes)
+    assert not {20, 61} & {*data.train_ids, *data.validation_ids} and len(data.frame) == 62
+
+
+def test_a_class_called_like_its_column_is_a_class() -> None:
+    frame = _frame().assign(y=["y", "q", "q"] * 20)
+    schema, notes = infer_schema(frame, LoadSettings())
+    assert schema.classes == ("q", "y") and not any("repeat" in note for note in notes)

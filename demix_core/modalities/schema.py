@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pandas as pd
 
-from demix_core.columns import datetime_format, is_missing, labels, to_datetime, to_numeric, to_text
+from demix_core.columns import datetime_format, holds_text, is_missing, labels, to_datetime, to_numeric, to_text
 from demix_core.datetimes import meant, times_of
 from demix_core.errors import InputError
 from demix_core.notation import DECIMAL_COMMA, as_written, find_notations, plain, read_number, signed_number
@@ -35,6 +35,8 @@ LEAST_SIGNED = 3
 """Different numbers that bear it; a single '1OT' beside 1 to 4 is a value of its own."""
 MANY_CATEGORIES = 1000
 SPELLINGS_SHOWN = COLUMNS_SHOWN = 3
+MOST_NAMES = 0.5
+"""A row that holds the names of a larger share of the columns is a header."""
 
 
 def infer_schema(frame: pd.DataFrame, settings: LoadSettings) -> tuple[Schema, tuple[str, ...]]:
@@ -44,11 +46,13 @@ def infer_schema(frame: pd.DataFrame, settings: LoadSettings) -> tuple[Schema, t
     """
     target = find_target(frame, settings.target)
     _known_columns(frame, settings)
+    heads = repeats_names(frame, target)
+    frame = frame[~heads] if heads.any() else frame
     notations = find_notations(frame)
     task = _task(plain(frame[target], notations.get(target)), settings.task)
     if task is Task.CLASSIFICATION:
         notations.pop(target, None)  # a class is called what it is called
-    notes: list[str] = []
+    notes = [_heads_note(heads)] if heads.any() else []
     columns: list[Column] = []
     for name in frame.columns:
         series = plain(frame[name], notations.get(name))
@@ -95,11 +99,28 @@ def find_target(frame: pd.DataFrame, wanted: str) -> str:
 
 
 def target_rows(frame: pd.DataFrame, schema: Schema) -> np.ndarray:
-    """bool [n]: rows whose target can be used (present; a number where the task is a regression)."""
+    """bool [n]: rows whose target can be used (present; a number where the task is a regression; not its name)."""
     series = frame[schema.target]
     if schema.task is Task.REGRESSION:
         return np.isfinite(to_numeric(series))
-    return ~is_missing(series)
+    return ~is_missing(series) & ~repeats_names(frame, schema.target)
+
+
+def repeats_names(frame: pd.DataFrame, target: str) -> np.ndarray:
+    """bool [n]: rows that hold the names of most columns, the target's among them, as where tables were joined."""
+    found = np.zeros(len(frame), bool)
+    if holds_text(frame[target]):
+        at = np.flatnonzero((frame[target] == target).fillna(False))
+        same = [labels(frame[name].iloc[at]) == str(name).strip() for name in frame.columns]
+        found[at] = np.mean(same, axis=0) > MOST_NAMES
+    return found
+
+
+def _heads_note(heads: np.ndarray) -> str:
+    rows = np.flatnonzero(heads)
+    shown = ", ".join(str(row) for row in rows[:COLUMNS_SHOWN]) + (" …" if len(rows) > COLUMNS_SHOWN else "")
+    what = f"{len(rows):,} rows repeat the names of the columns (row {shown})"
+    return f"{what}, as where tables were put behind each other; they are left out, take them out of the file."
 
 
 def _known_columns(frame: pd.DataFrame, settings: LoadSettings) -> None:
