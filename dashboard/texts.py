@@ -114,8 +114,8 @@ TOUR = (
      "This table is what a model learns from, and some of its rows are wrong. DeMix has looked at every row "
      "and suggests repairs; you decide. Your file stays as it is until you export. The arrow keys go on and back."),
     (".demix-map", "The map",
-     "Each mark is one row; rows that act alike on the model lie together. Grey: nothing is suspected. "
-     "Shape and colour say what is. Drag around a group to look at those rows only; a click shows one row."),
+     "Each mark is one row; rows that act alike on the model lie together. Grey: nothing is suspected; small ochre "
+     "dots: something is, but faintly. Shape and colour say what. Drag around a group to look at those rows only; a click shows one row."),
     (".st-key-inspector", "One row",
      "Here is the row in view: what is suspected, how sure that is, the suggested change and why. Below it the "
      "row's cells, the reasons, what the row does to the model, and rows like it."),
@@ -145,6 +145,8 @@ GLOSSARY = {
     "Feature error": "another cell of the row is probably wrong.",
     "Spurious": "most rows follow a shortcut that does not hold in truth (a spurious correlation), and this "
     "row is an exception to it. Nothing in it is wrong; more weight keeps the model from trusting the shortcut.",
+    "Faint": "suspected, but with a probability below one third. Where errors can hardly be told, thresholds that find "
+    "most of them go so low; of such rows most are as they should be.",
     "Suggestion": "one change to one row. Nothing is changed until you accept it and export.",
     "Confidence": "the chance that accepting the suggestion is right.",
     "Most informative": "where your decision tells most: a confidence near one half, measured by its entropy in bits.",
