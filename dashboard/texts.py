@@ -115,7 +115,8 @@ TOUR = (
      "and suggests repairs; you decide. Your file stays as it is until you export. The arrow keys go on and back."),
     (".demix-map", "The map",
      "Each mark is one row; rows that act alike on the model lie together. Grey: nothing is suspected; small ochre "
-     "dots: something is, but faintly. Shape and colour say what. Drag around a group to look at those rows only; a click shows one row."),
+     "dots: something is, but faintly. Shape and colour say what. Drag around a group to look at those rows only; "
+     "a click shows one row."),
     (".st-key-inspector", "One row",
      "Here is the row in view: what is suspected, how sure that is, the suggested change and why. Below it the "
      "row's cells, the reasons, what the row does to the model, and rows like it."),
