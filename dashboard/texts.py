@@ -417,9 +417,12 @@ def faint_words(counts: Mapping[ErrorType, tuple[int, int]]) -> str:
 
     >>> faint_words({ErrorType.LABEL: (3, 40), ErrorType.SPURIOUS: (700, 819)})
     'Spurious: 700 of 819 rows are faint suspicions'
+    >>> faint_words({ErrorType.SPURIOUS: (819, 819)})
+    'Spurious: all 819 rows are faint suspicions'
     """
     most = [(kind, few, every) for kind, (few, every) in counts.items() if few > every / 2]
-    return " · ".join(f"{TYPE_NAMES[kind]}: {few:,} of {rows(every)} are faint suspicions" for kind, few, every in most)
+    shares = [(kind, "all" if few == every else f"{few:,} of", rows(every)) for kind, few, every in most]
+    return " · ".join(f"{TYPE_NAMES[kind]}: {share} {what} are faint suspicions" for kind, share, what in shares)
 
 
 def number(n: int) -> str:

@@ -291,7 +291,8 @@ class Work:
         for k, kind in enumerate(ErrorType):
             few, all_of_it = int(faint[:, k].sum()), int(self.flags[:, k].sum())
             if few > all_of_it / 2:
-                known = f"{few:,} of the {all_of_it:,} rows flagged as {TYPE_NAMES[kind].lower()} are faint suspicions"
+                which = f"All {few:,}" if few == all_of_it else f"{few:,} of the {all_of_it:,}"
+                known = f"{which} rows flagged as {TYPE_NAMES[kind].lower()} are faint suspicions"
                 none = "there may be no shortcut in this table" if kind is ErrorType.SPURIOUS else "most are no errors"
                 yield f"{known} (probability below one third): {none}."
 
