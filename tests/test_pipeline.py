@@ -169,7 +169,8 @@ def test_of_types_whose_flags_are_mostly_faint_it_is_told(copied) -> None:
     again = diagnose(table, run.path, replace(settings, diagnose=given))
     p, notes = again.diagnosis()["p_spurious"], " ".join(again.summary()["notes"])
     faint, every = int(((p >= 0.001) & (p < 1 / 3)).sum()), int((p >= 0.001).sum())
-    assert faint > every / 2 and f"{faint:,} of the {every:,} rows flagged as spurious are faint" in notes
+    which = f"All {every:,}" if faint == every else f"{faint:,} of the {every:,}"
+    assert faint > every / 2 and f"{which} rows flagged as spurious are faint suspicions" in notes
     assert "flagged as label" not in notes
 
 
