@@ -82,7 +82,8 @@ def test_the_table_allows_nothing_that_nobody_uses() -> None:
 
 def test_variants_never_import_a_sibling() -> None:
     families = ("models", "repairs", "corruption")
-    shared = {"base", "training", "losses", "apply", "rules", "conditional", "patterns", "swaps", "targets"}
+    shared = {"base", "training", "losses", "apply", "rules", "conditional", "swaps", "targets"}
+    shared |= {"patterns", "mistakes", "mistakes_of_numbers", "mistakes_of_times", "mistakes_of_words"}
     for path in SOURCES:
         module = module_of(path).split(".")
         if module[0] == "demix_core" and len(module) == 3 and module[1] in families and module[2] not in shared:

@@ -26,16 +26,14 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from demix_core.datetimes import Times
 from demix_core.registry import Family
 from demix_core.repairs.conditional import GUESSER_PARTS, Guesser
-from demix_core.repairs.patterns import Shared
+from demix_core.repairs.patterns import SHARED_PARTS, Shared
 from demix_core.repairs.targets import TargetGuesser
 from demix_core.signals.cells import CellModel
 from demix_core.signals.laws import Laws
 from demix_core.signals.oddities import Oddities
 from demix_core.signals.shortcuts import RuleGroup
-from demix_core.templates import Template
 from demix_core.types import Action, ErrorType, Patch, Schema, Task
 from demix_core.workers import one_thread
 
@@ -61,7 +59,7 @@ class Learned:
     target: TargetGuesser | None = None
 
 
-LEARNED_PARTS = (*GUESSER_PARTS, Shared, Times, Template, TargetGuesser)
+LEARNED_PARTS = (*GUESSER_PARTS, *SHARED_PARTS, TargetGuesser)
 
 
 @dataclass(frozen=True)

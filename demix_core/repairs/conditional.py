@@ -18,7 +18,7 @@ import pandas as pd
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
 from demix_core.columns import labels, to_numeric
-from demix_core.repairs.patterns import decimals_of
+from demix_core.repairs.mistakes_of_numbers import decimals_of
 from demix_core.signals.out_of_fold import Columns
 from demix_core.signals.trees import Trees, blend, some_value, trees_of
 from demix_core.types import ColumnKind, Schema

@@ -13,7 +13,8 @@ import numpy as np
 from demix_core.mojibake import LOST
 from demix_core.repairs.base import REPAIRS, Declined, Evidence, Learned, Proposal
 from demix_core.repairs.conditional import Guess, learn_guesser
-from demix_core.repairs.patterns import CROWD, Fix, apply_shared, learn_shared
+from demix_core.repairs.mistakes import CROWD, Fix
+from demix_core.repairs.patterns import apply_shared, learn_shared
 from demix_core.repairs.swaps import Swap, find_swaps
 from demix_core.signals.cells import CellModel
 from demix_core.signals.laws import NONE, Laws

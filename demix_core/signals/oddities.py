@@ -173,7 +173,7 @@ class OddityReference:
         label = np.zeros(len(frame))
         if self.labels is not None:
             now, before = _stripped(frame, schema), _stripped(old, schema)
-            *_, label = self.labels.place(now, before, _target(schema), where, self.rows)
+            label = self.labels.place(now, before, _target(schema), where, self.rows)[PER_CELL.index("garbled")]
         low, high = np.array([one.bulk[:2] for one in self.columns], np.float64).T
         return Oddities(**per_cell, low=low, high=high, label=label.astype(np.float32))
 
