@@ -64,6 +64,9 @@ from demix_core.types import (
 )
 from demix_core.words import FAINT_BELOW, TYPE_NAMES
 
+NEARLY_ALL = 0.9
+"""Of flags that are faint, for there to be nothing at all."""
+
 REFERENCE, STANDING, HALFWAY, REPAIRS = "reference.npz", "standing.npz", "halfway.npz", "repairs.npz"
 """What rows to come are read against: in signals/, in detection/, the model's weights amid epochs, of repairs."""
 
@@ -293,8 +296,9 @@ class Work:
             if few > all_of_it / 2:
                 which = f"All {few:,}" if few == all_of_it else f"{few:,} of the {all_of_it:,}"
                 known = f"{which} rows flagged as {TYPE_NAMES[kind].lower()} are faint suspicions"
-                none = "there may be no shortcut in this table" if kind is ErrorType.SPURIOUS else "most are no errors"
-                yield f"{known} (probability below one third): {none}."
+                none = kind is ErrorType.SPURIOUS and few >= NEARLY_ALL * all_of_it
+                so = "there may be no shortcut in this table" if none else "most of them are as they should be"
+                yield f"{known} (probability below one third): {so}."
 
     def _notes_on_answers(self) -> Iterator[str]:
         if self.answers is None:
