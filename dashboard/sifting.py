@@ -48,9 +48,8 @@ def common(state: State, book: Book, codes: np.ndarray) -> None:
         on_change=lambda: state.filter(types=tuple(w.f_types) or ALL_TYPES),
         format_func=lambda t: f"{texts.TYPE_NAMES[t]} {by_type[t]:,}",
     )  # fmt: skip
-    faint = texts.faint_words({kind: book.faint(kind) for kind in ALL_TYPES})
-    if faint:
-        st.caption(faint, help=texts.FAINT_WORDS)
+    for said in filter(None, (texts.mostly_faint(kind, *book.faint(kind)) for kind in ALL_TYPES)):
+        st.caption(f"{said}.", help=texts.FAINT_WORDS)
     by_state = np.bincount(codes, minlength=len(STATES))
     st.pills(
         "Decision", STATES, selection_mode="multi", key=told("f_states", list(f.states)),

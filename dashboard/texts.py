@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 
 from demix_core.evidence import CROWD
 from demix_core.sift import Condition
-from demix_core.types import ErrorType, Schema
-from demix_core.words import TYPE_NAMES, WHAT_TYPES_MEAN, rows
+from demix_core.types import Schema
+from demix_core.words import TYPE_NAMES, WHAT_TYPES_MEAN, mostly_faint, rows
 
-__all__ = ["TYPE_NAMES", "WHAT_TYPES_MEAN", "rows"]
+__all__ = ["TYPE_NAMES", "WHAT_TYPES_MEAN", "mostly_faint", "rows"]
 
 APP = "DeMix"
 PROMISE = "Which rows hurt your model, what is wrong with each, and what to do about it."
@@ -410,19 +409,6 @@ QUEUE_EMPTY_SAMPLE = "The sample is reviewed: the page Thresholds shows what it 
 EVIDENCE_UNKNOWN = "How many of these are right is unknown: no sampled row among them is reviewed yet (see Thresholds)."
 EVIDENCE_BULK = "Estimated precision {share} from {n} sampled rows."
 HIDDEN = "{n} hidden by your threshold"
-
-
-def faint_words(counts: Mapping[ErrorType, tuple[int, int]]) -> str:
-    """Of which types most flags are faint; '' for none. counts: (faint ones, all) of each type.
-
-    >>> faint_words({ErrorType.LABEL: (3, 40), ErrorType.SPURIOUS: (700, 819)})
-    'Spurious: 700 of 819 rows are faint suspicions'
-    >>> faint_words({ErrorType.SPURIOUS: (819, 819)})
-    'Spurious: all 819 rows are faint suspicions'
-    """
-    most = [(kind, few, every) for kind, (few, every) in counts.items() if few > every / 2]
-    shares = [(kind, "all" if few == every else f"{few:,} of", rows(every)) for kind, few, every in most]
-    return " · ".join(f"{TYPE_NAMES[kind]}: {share} {what} are faint suspicions" for kind, share, what in shares)
 
 
 def number(n: int) -> str:

@@ -56,10 +56,10 @@ def signs_of(numbers: np.ndarray) -> Signs:
     return Signs(float(high), alike) if alike or low >= AWAY * np.median(others) else Signs()
 
 
-def out_of_sign(numbers: np.ndarray, reach: float) -> np.ndarray:
+def sign_errors(numbers: np.ndarray, reach: float) -> np.ndarray:
     """bool [n]: which of these numbers are negative, and can't be. reach: of the Signs of their column.
 
-    >>> out_of_sign(np.array([-5.0, 5.0, -900.0, np.nan]), 20.0).tolist()
+    >>> sign_errors(np.array([-5.0, 5.0, -900.0, np.nan]), 20.0).tolist()
     [True, False, False, False]
     """
     return (numbers < 0) & (numbers >= -reach)

@@ -13,8 +13,8 @@ CLEAN_NAME = "Looks clean"
 SEVERAL_NAME = "Several"
 FAINT_NAME = "Faint"
 FAINT_BELOW = 1 / 3
-"""A flag of a lower probability is a faint suspicion: two in three of its like are wrong. Thresholds that find most go
-lower where errors can hardly be told.
+"""A flag of a lower probability is a faint suspicion: at least two in three of its like are wrong. Thresholds that find
+most go lower where errors can hardly be told.
 """
 
 WHAT_TYPES_MEAN = {
@@ -22,6 +22,19 @@ WHAT_TYPES_MEAN = {
     ErrorType.FEATURE: "a cell is probably wrong",
     ErrorType.SPURIOUS: "the row goes against a shortcut that the model may have learned",
 }
+
+
+def mostly_faint(kind: ErrorType, faint: int, flagged: int) -> str:
+    """What is said of a type most of whose flags are faint; '' for any other. faint, flagged: rows.
+
+    >>> mostly_faint(ErrorType.SPURIOUS, 700, 819), mostly_faint(ErrorType.LABEL, 3, 40)
+    ('700 of the 819 rows flagged as spurious are faint suspicions', '')
+    """
+    if faint <= flagged / 2:
+        return ""
+    which = f"All {faint:,}" if faint == flagged else f"{faint:,} of the {flagged:,}"
+    return f"{which} rows flagged as {TYPE_NAMES[kind].lower()} are faint suspicions"
+
 
 EMPTY = "(empty)"
 

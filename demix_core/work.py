@@ -62,7 +62,7 @@ from demix_core.types import (
     Task,
     no_progress,
 )
-from demix_core.words import FAINT_BELOW, TYPE_NAMES
+from demix_core.words import FAINT_BELOW, mostly_faint
 
 NEARLY_ALL = 0.9
 """Of flags that are faint, for there to be nothing at all."""
@@ -286,19 +286,19 @@ class Work:
         return with_id(frame, "validation_id").assign(**{TARGET_ID: self.validation.y[rows]})
 
     def notes(self) -> tuple[str, ...]:
-        """What a person should know of this diagnosis: of the table, and how well their own model could be followed."""
+        """What a person should know of this diagnosis: of the table, how well their own model could be followed,
+        and where most flags are faint.
+        """
         return (*self.run.json("load.json")["notes"], *self._notes_on_answers(), *self._notes_on_faint_flags())
 
     def _notes_on_faint_flags(self) -> Iterator[str]:
         faint = self.flags & (self.detection.probabilities < FAINT_BELOW)
         for k, kind in enumerate(ErrorType):
-            few, all_of_it = int(faint[:, k].sum()), int(self.flags[:, k].sum())
-            if few > all_of_it / 2:
-                which = f"All {few:,}" if few == all_of_it else f"{few:,} of the {all_of_it:,}"
-                known = f"{which} rows flagged as {TYPE_NAMES[kind].lower()} are faint suspicions"
-                none = kind is ErrorType.SPURIOUS and few >= NEARLY_ALL * all_of_it
+            few, flagged = int(faint[:, k].sum()), int(self.flags[:, k].sum())
+            if said := mostly_faint(kind, few, flagged):
+                none = kind is ErrorType.SPURIOUS and few >= NEARLY_ALL * flagged
                 so = "there may be no shortcut in this table" if none else "most of them are as they should be"
-                yield f"{known} (probability below one third): {so}."
+                yield f"{said} (probability below one third): {so}."
 
     def _notes_on_answers(self) -> Iterator[str]:
         if self.answers is None:

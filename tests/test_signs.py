@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from demix_core.classifiers.detect import believe_signs
 from demix_core.signals.oddities import OddityReference, find_oddities
 from demix_core.signals.placing import NEW
-from demix_core.signs import Signs, out_of_sign, signs_of
+from demix_core.signs import Signs, sign_errors, signs_of
 from demix_core.types import Column, ColumnKind, Schema, Task
 
 
@@ -29,8 +29,8 @@ def negated(numbers: np.ndarray, count: int) -> np.ndarray:
 def test_numbers_that_lost_their_sign_are_told(count: int) -> None:
     numbers = negated(areas(seed=3), count)
     signs = signs_of(numbers)
-    assert signs.lost and out_of_sign(numbers, signs.reach)[:count].mean() >= 0.98
-    assert not out_of_sign(numbers, signs.reach)[count:].any()
+    assert signs.lost and sign_errors(numbers, signs.reach)[:count].mean() >= 0.98
+    assert not sign_errors(numbers, signs.reach)[count:].any()
 
 
 def test_others_that_cannot_be_negative_are_told_without_saying_what_they_were() -> None:
@@ -56,13 +56,13 @@ def test_a_code_beside_lost_signs_hides_none() -> None:
     numbers = negated(areas(), 12)
     numbers[100:140] = -99_999
     signs = signs_of(numbers)
-    assert signs.lost and not out_of_sign(numbers, signs.reach)[100:140].any()
+    assert signs.lost and not sign_errors(numbers, signs.reach)[100:140].any()
 
 
 @given(st.lists(st.floats(allow_nan=True, allow_infinity=False, width=32), max_size=60))
 def test_any_numbers(values: list[float]) -> None:
     numbers = np.array(values, float)
-    assert not (out_of_sign(numbers, signs_of(numbers).reach) & ~(numbers < 0)).any()
+    assert not (sign_errors(numbers, signs_of(numbers).reach) & ~(numbers < 0)).any()
 
 
 def test_rows_to_come_are_held_against_the_table_and_times_have_no_sign() -> None:

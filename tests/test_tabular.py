@@ -95,7 +95,7 @@ def test_rows_that_repeat_the_names_of_the_columns_are_told_and_left_out(tmp_pat
     data, notes = load(tmp_path / "t.csv", LoadSettings(target="y" if task == "auto" else "z", task=task), 3)
     schema, _ = infer_schema(frame, LoadSettings(target=data.schema.target, task=task))
     assert data.schema == schema, "as without them"
-    assert any("2 rows repeat the names of the columns (row 20, 61)" in note for note in notes)
+    assert any("2 rows repeat the names of the columns (row ids 20, 61)" in note for note in notes)
     assert not {20, 61} & {*data.train_ids, *data.validation_ids} and len(data.frame) == 62
 
 

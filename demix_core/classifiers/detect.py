@@ -162,12 +162,12 @@ def judge(
     picked, around = dec.pick(looked.features)
     named = classify(dec, (picked, around), looked.cells, looked.environment, case.train, None, progress, should_stop)
     own = dec.own_shifts(named.probabilities)
-    without = shifted(named.probabilities, own)
-    p, share = believe_signs(without, looked.cells.negative), settings.diagnose.expected_error_share
+    before = shifted(named.probabilities, own)
+    p, share = believe_signs(before, looked.cells.negative), settings.diagnose.expected_error_share
     shift = share_shift(p, share) if share > 0 else 0.0
-    p, without = shifted(p, shift).astype(np.float32), shifted(without, shift).astype(np.float32)
+    p, before = shifted(p, shift).astype(np.float32), shifted(before, shift).astype(np.float32)
     standing = replace(_standing(dec, looked, around), shift=shift, own_shift=own, column_odds=named.column_odds)
-    thresholds, told = limits(p, dec, without)
+    thresholds, told = limits(p, dec, before)
     return Detection(
         p, named.wrong, named.embedding, thresholds, told, looked.harm, looked.grad_norm, looked.loss,
         looked.predictions, looked.factors, looked.validation_rows, looked.typical, standing,
@@ -188,12 +188,12 @@ def dec_of(settings: Settings) -> Dec:
 
 
 def limits(
-    p: np.ndarray, dec: Dec, without: np.ndarray | None = None
+    p: np.ndarray, dec: Dec, before_signs: np.ndarray | None = None
 ) -> tuple[dict[ErrorType, float], dict[ErrorType, Trust]]:
-    """Thresholds, and estimates of trust, per type from probabilities p [N, 3]. without: the same before signs were
-    believed, None for p: rows that these name are flagged beside the others, and don't push the threshold up for them.
+    """Thresholds, and estimates of trust, per type from probabilities p [N, 3]. before_signs: the same before these
+    were believed, None for p: rows that they name are flagged beside the others, and push no threshold up for them.
     """
-    judged = p if without is None else without
+    judged = p if before_signs is None else before_signs
     thresholds = {kind: threshold(judged[:, k]) for k, kind in enumerate(ErrorType)}
     told = {kind: trust(p[:, k], thresholds[kind], dec.trust[k].numpy()) for k, kind in enumerate(ErrorType)}
     return thresholds, told

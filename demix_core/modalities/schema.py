@@ -119,7 +119,7 @@ def repeats_names(frame: pd.DataFrame, target: str) -> np.ndarray:
 def _heads_note(heads: np.ndarray) -> str:
     rows = np.flatnonzero(heads)
     shown = ", ".join(str(row) for row in rows[:COLUMNS_SHOWN]) + (" …" if len(rows) > COLUMNS_SHOWN else "")
-    what = f"{len(rows):,} rows repeat the names of the columns (row {shown})"
+    what = f"{len(rows):,} rows repeat the names of the columns (row ids {shown})"
     return f"{what}, as where tables were put behind each other; they are left out, take them out of the file."
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 from demix_core.columns import is_missing, to_numeric, to_text
 from demix_core.notation import DECIMAL_COMMA, in_another_unit, read_number, signed_number
 from demix_core.repairs.mistakes import LEAST_CELLS, LEAST_SHARE, Cells, Counted, Fix, other_spelling, placeholders
-from demix_core.signs import out_of_sign, signs_of
+from demix_core.signs import sign_errors, signs_of
 from demix_core.types import Column
 from demix_core.units import named
 
@@ -72,7 +72,7 @@ class NumberMistakes:
         signs = signs_of(numbers)
         reach = signs.reach if signs.lost else 0.0
         rest = np.array([i for i in suspect if numbers[i] not in unknown], int)
-        rest = rest[~out_of_sign(numbers[rest], reach)]
+        rest = rest[~sign_errors(numbers[rest], reach)]
         decimals = decimals_of(cells.series, rest)
         scaled = _of_units(numbers, rest, cells, decimals)
         return cls(tuple(unknown.items()), scaled, reach, years, decimals, known)
@@ -98,7 +98,7 @@ class NumberMistakes:
         return None if year is None else Fix(pattern, year, f"'{text}' is the end of a year; {year} is meant")
 
     def _turned(self, value: float, text: str, column: Column) -> Fix | None:
-        if not out_of_sign(np.array([value]), self.reach_of_signs)[0]:
+        if not sign_errors(np.array([value]), self.reach_of_signs)[0]:
             return None
         new = f"{-value:.{self.decimals}f}"
         return Fix(f"{column.name}: signs lost", new, f"{text} has the wrong sign; {new} is meant")

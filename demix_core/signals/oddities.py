@@ -15,7 +15,7 @@ from demix_core.columns import datetime_format, is_missing, labels, to_datetime,
 from demix_core.mojibake import scrambled
 from demix_core.signals.binning import bulk
 from demix_core.signals.placing import NEW
-from demix_core.signs import out_of_sign, signs_of
+from demix_core.signs import sign_errors, signs_of
 from demix_core.spelling import SURE, Vocabulary
 from demix_core.templates import OFTEN, find_template, off_template
 from demix_core.types import Column, ColumnKind, Schema
@@ -114,7 +114,7 @@ class ColumnOddities:
         left = np.where(known, before, "")
         garbled = _unreadable(numbers, missing) if ordered else self._misspelt(texts, others, left)
         garbled = np.maximum(garbled, np.maximum(self._off_template(texts, others, column), SURE * _scrambled(texts)))
-        negative = SURE * out_of_sign(numbers, self.reach_of_signs)
+        negative = SURE * sign_errors(numbers, self.reach_of_signs)
         return [distance, share, crowd, np.where(missing, 0.0, form), missing.astype(float), garbled, negative]
 
     def _misspelt(self, texts: np.ndarray, others: np.ndarray, before: np.ndarray) -> np.ndarray:
@@ -209,7 +209,7 @@ def _column(series: pd.Series, column: Column) -> tuple[np.ndarray, ...]:
     texts = to_text(series).astype(str)
     distance, crowd = np.zeros(len(series)), np.zeros(len(series))
     ordered, numbers = _ordered(column), _numbers(series, column)
-    negative = SURE * out_of_sign(numbers, _reach_of_signs(numbers, column))
+    negative = SURE * sign_errors(numbers, _reach_of_signs(numbers, column))
     if ordered:
         distance, crowd = _distance(numbers), _crowd(numbers)
     form = _rarity(_forms(texts, ordered)) if column.kind is not ColumnKind.TEXT else np.zeros(len(series))
