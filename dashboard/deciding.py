@@ -49,8 +49,15 @@ def queue_of(state: State, book: Book, codes: np.ndarray) -> np.ndarray:
         return review.as_selected(book, found, state.selection)
     if not state.blind:
         found = found[services.above_thresholds(book.name)[found]]
-    by = State.sort if state.sort == DRAWN else state.sort
-    return review.ordered(book, codes, found, by, state.ascending)
+    by, ascending = order_of(state)
+    lessons = services.taught(book.name) if by == "taught" else None
+    return review.ordered(book, codes, found, by, ascending, None if lessons is None else lessons.after)
+
+
+def order_of(state: State) -> tuple[str, bool]:
+    """(by, ascending): the order asked for, but where there is nothing to go by the usual one."""
+    lacking = state.sort == DRAWN or (state.sort == "taught" and services.taught(str(state.run)) is None)
+    return (State.sort, State.ascending) if lacking else (state.sort, state.ascending)
 
 
 def _passing(state: State, book: Book, codes: np.ndarray) -> np.ndarray:

@@ -38,6 +38,7 @@ def inspector(state: State, book: Book, codes: np.ndarray) -> None:
             just_decided(state)
             suggestions(state, book, codes)
             suggestion(book, patch)
+            as_taught(state, book)
     decide_buttons(state, deciding.may_decide(state))
     st.segmented_control(
         "Evidence",
@@ -125,6 +126,18 @@ def suggestion(book: Book, patch: pd.Series) -> None:
         f'<div class="dx-change"><span class="what">{what}{column}</span><span>{old}<ins>{new}</ins></span></div>'
         f'<div class="dx-why" title="{escape(patch["reason"])}">{escape(patch["reason"])}</div>'
     )
+
+
+def as_taught(state: State, book: Book) -> None:
+    """How likely the row's error is by the verdicts so far, while the queue is in that order."""
+    lessons = services.taught(book.name) if state.sort == "taught" and not state.blind else None
+    if lessons is None or state.patch is None:
+        return
+    at = book.patch_at[state.patch]
+    lesson = lessons.lessons[book.patch_types[at]]
+    before = lesson.before[book.patch_rows[at]]
+    words = texts.TAUGHT_ROW.format(after=lessons.after[at], before=before, n=lesson.right + lesson.wrong)
+    st.html(f'<div class="dx-small" id="as_taught">{words}</div>')
 
 
 def edit_form(state: State, book: Book, patch: pd.Series) -> None:

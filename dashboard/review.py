@@ -29,7 +29,7 @@ DECIDED_BIT, FILTERED_BIT, TYPE_BITS = 8, 16, (32, 64, 128)
 COLOUR_BY = ("Error type", "Confidence", "Label", "Decision")
 KIND_TO_STATE = {DecisionKind.ACCEPT: "accepted", DecisionKind.EDIT: "edited", DecisionKind.REJECT: "rejected"}
 SORT_COLUMNS = {"row": "row_id", "type": "error_type", "column": "column", "confidence": "confidence", "gain": "gain"}
-SORTS = (*SORT_COLUMNS, "state", "uncertainty", "benefit")
+SORTS = (*SORT_COLUMNS, "state", "uncertainty", "benefit", "taught")
 
 
 @dataclass(frozen=True)
@@ -210,10 +210,12 @@ def as_selected(book: Book, positions: np.ndarray, row_ids: np.ndarray) -> np.nd
     return positions[np.argsort(place.reindex(rows).to_numpy(), kind="stable")]
 
 
-def ordered(book: Book, codes: np.ndarray, positions: np.ndarray, by: str, ascending: bool) -> np.ndarray:
-    """The same positions sorted by one of SORTS; ties by confidence, then row."""
-    if by == "state":
-        whole = _sorted(book, pd.Series(codes), ascending)
+def ordered(
+    book: Book, codes: np.ndarray, positions: np.ndarray, by: str, ascending: bool, taught: np.ndarray | None = None
+) -> np.ndarray:
+    """The same positions sorted by one of SORTS; ties by confidence, then row. taught: float [P], needed for that."""
+    if by in ("state", "taught"):
+        whole = _sorted(book, pd.Series(codes if by == "state" else taught), ascending)
     else:
         if (by, ascending) not in book.orders:
             ours = {"uncertainty": book.uncertainty, "benefit": book.benefit}

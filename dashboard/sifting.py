@@ -201,9 +201,20 @@ ORDERS = {
 }
 
 
+TAUGHT = {
+    "Likeliest, as you taught": ("taught", False),
+    "Least likely, as you taught": ("taught", True),
+}
+"""Offered once something was decided."""
+
+
 def order_box(state: State) -> None:
     """In which order the queue comes; a click on a head of the table sorts as well."""
     orders, now = dict(ORDERS), (state.sort, state.ascending)
+    if state.sort == "taught" or services.may_teach(str(state.run)):
+        orders |= TAUGHT
+    if state.sort == "taught":
+        now = deciding.order_of(state)
     if now not in orders.values():
         orders["As drawn" if state.sort == DRAWN else f"By {state.sort} {'↑' if state.ascending else '↓'}"] = now
     name = next(name for name, order in orders.items() if order == now)

@@ -19,7 +19,7 @@ STATES = ("open", "accepted", "edited", "rejected")
 DRAWN = "drawn"
 """The order of the queue that a sample for review comes in: the selection's own."""
 
-LARGEST_FIRST = ("confidence", "uncertainty", "gain", "benefit")
+LARGEST_FIRST = ("confidence", "uncertainty", "gain", "benefit", "taught")
 """Orders of the queue that begin with the largest value."""
 
 

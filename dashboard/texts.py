@@ -150,6 +150,8 @@ GLOSSARY = {
     "Suggestion": "one change to one row. Nothing is changed until you accept it and export.",
     "Confidence": "the chance that accepting the suggestion is right.",
     "Most informative": "where your decision tells most: a confidence near one half, measured by its entropy in bits.",
+    "As you taught": "decisions made one by one teach what errors look like in this table. Thirty already sort the "
+    "rest better, most of all shortcuts; suggestions that are sure by then can be decided together.",
     "Gain": "by how much the model's error on held-out rows is expected to fall (validation loss, by "
     "influence functions).",
     "Influence": "what a training row does to the model's answer for another row: helps it or harms it.",
@@ -186,7 +188,8 @@ CELLS_HELP = "Only rows with certain values, or a number in a range, in a column
 VIEWS_HELP = "A set of filters with an order, kept in the run folder under a name, for you and for others."
 ORDER_HELP = (
     "Most useful: where a look mends the model most, by what influence expects, and for numbers sure labels first. "
-    "Surest: highest confidence. Most informative: where your word tells most, confidence nearest to a half."
+    "Surest: highest confidence. Most informative: where your word tells most, confidence nearest to a half. "
+    "As you taught: by what your decisions so far say of rows like these; with each decision anew."
 )
 LINK_SELECTION_GONE = "The rows that this link had selected are not kept any more; the rest is as it was."
 CHECK_WORDS = (
@@ -408,6 +411,12 @@ PLANTED_RIGHT_HELP = (
 QUEUE_EMPTY_SAMPLE = "The sample is reviewed: the page Thresholds shows what it says. Esc brings the whole queue back."
 EVIDENCE_UNKNOWN = "How many of these are right is unknown: no sampled row among them is reviewed yet (see Thresholds)."
 EVIDENCE_BULK = "Estimated precision {share} from {n} sampled rows."
+TAUGHT_BULK = "Learnt from {n} rows that were decided one by one. {foretold}"
+TAUGHT_FORETOLD = (
+    "{kind}: of a right and a wrong one, the other verdicts tell which is which in {after:.0%} of the pairs "
+    "({before:.0%} before)."
+)
+TAUGHT_ROW = "As you taught: <b>{after:.0%}</b> likely, {before:.0%} before your {n} verdicts"
 HIDDEN = "{n} hidden by your threshold"
 
 

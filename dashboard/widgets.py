@@ -15,6 +15,7 @@ from dashboard.palette import GLYPHS
 from dashboard.review import Book
 from dashboard.services import Status
 from dashboard.state import DRAWN, STATES, State
+from demix_core.lessons import SURE, UNLIKELY, said
 from demix_core.types import DROP_VALUE, DecisionKind, ErrorType, Event
 
 QUEUE_HEIGHT, HISTORY_LINES = 188, 100
@@ -304,6 +305,10 @@ def bulk(state: State, book: Book, codes: np.ndarray, order: np.ndarray) -> None
             width="stretch",
         ),
     ):
+        by, ascending = deciding.order_of(state)
+        if by == "taught":
+            _bulk_taught(state, book, undecided, ascending)
+            return
         least = st.slider("Only with a confidence of at least", 0.0, 1.0, state.filters.least, 0.01, key="w_bulk_least")
         chosen = undecided[book.patches["confidence"].to_numpy()[undecided] >= least]
         advised = chosen[book.patches["recommended"].to_numpy(bool)[chosen]]
@@ -311,24 +316,51 @@ def bulk(state: State, book: Book, codes: np.ndarray, order: np.ndarray) -> None
             f"Only the {len(advised):,} that DeMix recommends", True, key="w_bulk_advised", help=texts.ADVISED_HELP
         ):
             chosen = advised
-        kinds = sorted({t.short for t in book.patch_types[chosen]})
-        n_rows = len(np.unique(book.patch_rows[chosen]))
-        ids = [int(i) for i in book.patches["patch_id"].iloc[chosen]]
         where = "selection" if state.selection is not None else "queue"
-        query = f"{where}, confidence ≥ {least:.2f}"
         preview(book, chosen)
         st.caption(_evidence(state, book, codes, least, chosen is advised))
-        for verb in ("accept", "reject"):
-            st.button(
-                texts.bulk_label(verb.capitalize(), len(ids), n_rows, kinds),
-                key=f"bulk_{verb}",
-                disabled=not ids,
-                width="stretch",
-                type="primary" if verb == "accept" else "secondary",
-                on_click=deciding.decide_many,
-                args=(state, verb, ids, query),
-            )
+        _bulk_buttons(state, book, chosen, f"{where}, confidence ≥ {least:.2f}")
         _shared_mistake(state, book, codes)
+
+
+def _bulk_buttons(state: State, book: Book, chosen: np.ndarray, query: str, primary: str = "accept") -> None:
+    """Accept all of them, reject all of them."""
+    kinds = sorted({t.short for t in book.patch_types[chosen]})
+    n_rows = len(np.unique(book.patch_rows[chosen]))
+    ids = [int(i) for i in book.patches["patch_id"].iloc[chosen]]
+    for verb in ("accept", "reject"):
+        st.button(
+            texts.bulk_label(verb.capitalize(), len(ids), n_rows, kinds),
+            key=f"bulk_{verb}",
+            disabled=not ids,
+            width="stretch",
+            type="primary" if verb == primary else "secondary",
+            on_click=deciding.decide_many,
+            args=(state, verb, ids, query),
+        )
+
+
+def _bulk_taught(state: State, book: Book, undecided: np.ndarray, ascending: bool) -> None:
+    """The same where the queue is in the order that verdicts teach: the likeliest of it, or the least likely."""
+    lessons = services.taught(book.name)
+    assert lessons is not None  # else the queue has another order
+    words, key, start = ("most", "w_bulk_most", UNLIKELY) if ascending else ("least", "w_bulk_likely", SURE)
+    limit = st.slider(f"Only those that are by now likely to at {words}", 0.0, 1.0, start, 0.01, key=key)
+    after = lessons.after[undecided]
+    chosen = undecided[after <= limit if ascending else after >= limit]
+    preview(book, chosen)
+    st.caption(texts.TAUGHT_BULK.format(n=lessons.verdicts, foretold=_foretold(lessons)))
+    kind = DecisionKind.REJECT if ascending else DecisionKind.ACCEPT
+    _bulk_buttons(state, book, chosen, said(kind, limit), kind.value)
+
+
+def _foretold(lessons: services.Taught) -> str:
+    told = [
+        texts.TAUGHT_FORETOLD.format(kind=texts.TYPE_NAMES[kind], before=lesson.foretold[0], after=lesson.foretold[1])
+        for kind, lesson in lessons.lessons.items()
+        if lesson.foretold is not None
+    ]
+    return " ".join(told)
 
 
 def _evidence(state: State, book: Book, codes: np.ndarray, least: float, advised: bool) -> str:

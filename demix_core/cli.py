@@ -388,6 +388,28 @@ def report(
 
 
 @app.command()
+def lessons(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run, some of whose rows were reviewed.")],
+    accept_from: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Accept every open suggestion at least so likely by now.")
+    ] = None,
+    reject_to: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Reject every open suggestion at most so likely by now.")
+    ] = None,
+    reviewer: Annotated[str, typer.Option(help="In whose name.")] = "command line",
+    as_json: Annotated[bool, typer.Option("--json", help="Every open suggestion as JSON on stdout.")] = False,
+) -> None:
+    """Say what your decisions so far teach of the open suggestions, and decide the sure ones if asked."""
+    from demix_core import lessons as taught
+
+    run = Run.open(folder)
+    found = taught.read_lessons(run)
+    left = taught.open_suggestions(run, found)
+    made = taught.decide(run, left, accept_from, reject_to, reviewer)
+    reports.lessons(found, left, made, as_json)
+
+
+@app.command()
 def thresholds(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run.")],
     kind: Annotated[str | None, typer.Option("--type", help="label, feature or spurious. Default: all.")] = None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -16,9 +16,10 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 
 from demix_core.evidence import CROWD
+from demix_core.lessons import SURE, UNLIKELY, Lessons
 from demix_core.store import Run
 from demix_core.trust.words import between, how, interval, shares
-from demix_core.types import ErrorType, Progress
+from demix_core.types import ErrorType, Event, Progress
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -282,6 +283,48 @@ def agreement(found: dict[str, Any], json_wanted: bool) -> None:
             for c in found["conflicts"]
         ]
         table("They differ", ["row", "error type", "column", "suggested", "first", "second"], rows)
+
+
+def lessons(found: Mapping[ErrorType, Lessons], left: pd.DataFrame, made: Sequence[Event], json_wanted: bool) -> None:
+    """What verdicts teach of the open suggestions `left`, and what was decided by it; for eyes or machines."""
+    types = [_lesson(lesson, left[left["error_type"] == kind.value]) for kind, lesson in found.items()]
+    if json_wanted:
+        columns = ["patch_id", "row_id", "error_type", "before", "after"]
+        decided = {e.kind.value: len(e.patch_ids) for e in made}
+        as_json({"types": types, "decided": decided, "open": left[columns].round(4).to_dict("records")})
+        return
+    heads = ["error type", "right", "wrong", "open", f"≥ {SURE:.0%} likely", f"≤ {UNLIKELY:.0%}", "verdicts foretold"]
+    lines = [
+        [TYPE_WORDS[ErrorType(t["error_type"])], t["right"], t["wrong"], t["open"],
+         f"{t['likely']} ({t['likely_before']} before)", f"{t['unlikely']} ({t['unlikely_before']})", _foretold(t)]
+        for t in types
+    ]  # fmt: skip
+    table("What your verdicts teach", heads, lines)
+    for event in made:
+        say(f"{event.kind.value.capitalize()}ed {len(event.patch_ids):,} suggestions: {event.query}.")
+    if not any(t["right"] + t["wrong"] for t in types):
+        say("Nothing was decided one by one yet. Review some thirty rows, then ask again.")
+
+
+def _lesson(lesson: Lessons, left: pd.DataFrame) -> dict[str, Any]:
+    """Counts of one type; likely, unlikely: of the open suggestions, by now and as diagnosed."""
+    counts = {
+        f"{word}{when}": int(some(left[of]).sum())
+        for word, some in (("likely", lambda p: p >= SURE), ("unlikely", lambda p: p <= UNLIKELY))
+        for when, of in (("", "after"), ("_before", "before"))
+    }
+    return {
+        "error_type": lesson.error_type.value, "right": lesson.right, "wrong": lesson.wrong, "open": len(left),
+        **counts, "foretold": None if lesson.foretold is None else [round(share, 4) for share in lesson.foretold],
+    }  # fmt: skip
+
+
+def _foretold(told: dict[str, Any]) -> str:
+    """'83 % of pairs (61 % before)'."""
+    if told["foretold"] is None:
+        return "–"
+    before, after = told["foretold"]
+    return f"{after:.0%} of pairs ({before:.0%} before)"
 
 
 def _kappa(a: dict[str, Any]) -> list[str]:

@@ -67,6 +67,9 @@ from demix_core.words import FAINT_BELOW, mostly_faint
 NEARLY_ALL = 0.9
 """Of flags that are faint, for there to be nothing at all."""
 
+DESCRIBED = "described.npy"
+"""In detection/: what verdicts teach from."""
+
 REFERENCE, STANDING, HALFWAY, REPAIRS = "reference.npz", "standing.npz", "halfway.npz", "repairs.npz"
 """What rows to come are read against: in signals/, in detection/, the model's weights amid epochs, of repairs."""
 
@@ -544,6 +547,8 @@ def retire_decisions(run: Run, patches: pd.DataFrame) -> None:
 def _save_detection(folder: Path, found: Detection) -> None:
     if found.standing is not None:
         save_record(found.standing, folder / STANDING)
+    if found.described is not None:
+        np.save(folder / DESCRIBED, found.described, allow_pickle=False)
     for name in DETECTION_ARRAYS:
         np.save(folder / f"{name}.npy", getattr(found, name), allow_pickle=False)
     thresholds = {k.value: float(v) for k, v in found.thresholds.items()}

@@ -52,7 +52,7 @@ def test_errors_are_found_from_planted_ones_alone(
 def _know_nothing(dec: object, features: object, cells: object, environment: object, rows: object) -> Named:
     n, columns = len(rows.y), cells.own.shape[1]  # type: ignore[attr-defined]
     nothing = np.zeros((n, 64), np.float32), np.full((n, 3), 0.1, np.float32), np.zeros((n, columns), np.float32)
-    return Named(*nothing, column_odds=0.0)
+    return Named(*nothing, looks=nothing[2], column_odds=0.0)
 
 
 def test_flags_follow_the_new_probabilities(scene: tuple[Case, Parts, Detection]) -> None:

@@ -127,9 +127,11 @@ from dashboard.services.teams import (
 from dashboard.services.trusting import (
     Look,
     Rehearsed,
+    Taught,
     above_thresholds,
     evidenced,
     look,
+    may_teach,
     move_threshold,
     planted,
     rehearse,
@@ -138,6 +140,7 @@ from dashboard.services.trusting import (
     stop_rehearsing,
     suggest_from,
     suspects,
+    taught,
     waiting,
 )
 
@@ -158,6 +161,7 @@ __all__ = [
     "Share",
     "Slice",
     "Status",
+    "Taught",
     "Team",
     "Training",
     "View",
@@ -208,6 +212,7 @@ __all__ = [
     "load_settings",
     "log",
     "look",
+    "may_teach",
     "measure",
     "measure_slices",
     "measured",
@@ -259,6 +264,7 @@ __all__ = [
     "suggest_from",
     "suspects",
     "table_of",
+    "taught",
     "team",
     "thresholds",
     "together",

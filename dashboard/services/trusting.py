@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,8 @@ import streamlit as st
 
 from dashboard.services.results import book, log
 from dashboard.services.runs import run_path, start_again
-from demix_core import jobs
+from demix_core import jobs, lessons
+from demix_core.lessons import Lessons
 from demix_core.settings import Settings
 from demix_core.store import Run, Status
 from demix_core.trust import draws, evidence, limits
@@ -79,6 +80,40 @@ def above_thresholds(name: str) -> np.ndarray:
 def _above(folder: str, name: str, version: int, stamp: int) -> np.ndarray:
     loaded = book(name)
     return limits.passing(loaded.diagnosis, loaded.patches, limits.read_limits(Run(Path(folder))))
+
+
+@dataclass(frozen=True)
+class Taught:
+    """lessons: per type; after: float64 [P], how likely each suggestion's row has the error, as verdicts teach."""
+
+    lessons: dict[ErrorType, Lessons]
+    after: np.ndarray
+
+    @property
+    def verdicts(self) -> int:
+        """How many rows were judged."""
+        return sum(lesson.right + lesson.wrong for lesson in self.lessons.values())
+
+
+def may_teach(name: str) -> bool:
+    """Whether the run keeps what verdicts teach from, and something was decided one by one."""
+    there = (run_path(name) / lessons.DESCRIBED).exists()
+    return there and bool(evidence.judged_patches(log(name).events()))
+
+
+def taught(name: str) -> Taught | None:
+    """What the verdicts so far teach; None where there are none, or nothing to teach from."""
+    if not may_teach(name):
+        return None
+    return _taught(name, str(run_path(name).resolve()), book(name).version, len(log(name).events()))
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)
+def _taught(name: str, folder: str, version: int, count: int) -> Taught:
+    loaded = book(name)
+    described = lessons.read_described(Run(Path(folder)))
+    found = lessons.lessons_of(loaded.diagnosis, described, suspects(name))
+    return Taught(found, lessons.taught(found, loaded.diagnosis, loaded.patches))
 
 
 def evidenced(name: str, positions: Sequence[int]) -> tuple[Share, int]:

@@ -16,6 +16,7 @@ import torch
 
 from demix_core.classifiers.cell_features import CellFeatures, cell_features
 from demix_core.classifiers.column_odds import believe_columns, column_odds
+from demix_core.classifiers.described import describe
 from demix_core.classifiers.environment import Environment, make_environment, subset
 from demix_core.classifiers.features import RANK, Features, join, side_features, with_ranks
 from demix_core.classifiers.network import Dec, Rows, load_checkpoint
@@ -79,7 +80,7 @@ class Detection:
     factors: of the M rows; validation_rows int64 [M] positions in the validation set; typical float32 [K, 2, 101]:
     for each class the median sorted influences on validation rows of the same class and of others (regression: K = 1,
     'same' are targets closer than one standard deviation). standing: what rows to come are read against; None for a
-    run of an earlier version.
+    run of an earlier version. described: int8 [N, D], of describe: what verdicts on rows will teach from.
     """
 
     probabilities: np.ndarray
@@ -95,6 +96,7 @@ class Detection:
     validation_rows: np.ndarray
     typical: np.ndarray
     standing: Standing | None = None
+    described: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -171,6 +173,7 @@ def judge(
     return Detection(
         p, named.wrong, named.embedding, thresholds, told, looked.harm, looked.grad_norm, looked.loss,
         looked.predictions, looked.factors, looked.validation_rows, looked.typical, standing,
+        describe(picked, looked.cells.own, named.looks),
     )  # fmt: skip
 
 
@@ -223,12 +226,14 @@ def row_features(
 class Named:
     """What the classifier, spelling and laws say of N rows, as in Detection.
 
-    embedding: float32 [N, 64]; probabilities: float32 [N, 3]; wrong: float32 [N, F]; column_odds: float64 [F] or 0.
+    embedding: float32 [N, 64]; probabilities: float32 [N, 3]; wrong: float32 [N, F]; column_odds: float64 [F] or 0;
+    looks: float32 [N, F], how wrong each cell looks before anything but the network has spoken.
     """
 
     embedding: np.ndarray
     probabilities: np.ndarray
     wrong: np.ndarray
+    looks: np.ndarray
     column_odds: np.ndarray | float
 
 
@@ -270,11 +275,12 @@ def classify(
             p[here] = dec.probabilities(dec.logits(z, some)).numpy()
     k = list(ErrorType).index(ErrorType.FEATURE)
     odds = column_odds(p[:, k], wrong) if known_odds is None else known_odds
+    looks = wrong
     p[:, k], wrong = believe_columns(p[:, k], wrong, odds)
     _believe_spelling(p, wrong, cells.garbled, cells.label)
     _believe_laws(p, wrong, cells.blame, cells.broken)
     wrong += (1 - wrong) * cells.negative
-    return Named(embedding, p, wrong, odds)
+    return Named(embedding, p, wrong, looks, odds)
 
 
 def _believe_spelling(p: np.ndarray, wrong: np.ndarray, garbled: np.ndarray, label: np.ndarray) -> None:

@@ -121,6 +121,10 @@ def make(folder: Path, n: int = 3000, seed: int = 0) -> Path:
     held.to_parquet(folder / "validation.parquet")
     diagnosis.to_parquet(folder / "diagnosis.parquet")
     patches.to_parquet(folder / "patches.parquet")
+    (folder / "detection").mkdir(exist_ok=True)
+    described = r.integers(-25, 26, (n_train, 6)).astype(np.int8)
+    described[:, 0] = np.where(diagnosis["row_id"] % 2 == 0, 100, -100)  # what verdicts can teach: odd or even
+    np.save(folder / "detection" / "described.npy", described)
     for method, turn in (("umap", (1, 1)), ("tsne", (1, -1)), ("pca", (-1, 1))):
         places = diagnosis[["row_id", "x", "y"]] * np.array([1, *turn], np.float32)
         places.astype({"row_id": np.int64}).to_parquet(folder / f"map_{method}.parquet")

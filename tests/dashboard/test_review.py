@@ -100,8 +100,11 @@ def test_the_queue_is_what_a_loop_would_find(
 @pytest.mark.parametrize("ascending", [True, False])
 def test_sorting_keeps_every_position_once(book: Book, codes: np.ndarray, by: str, ascending: bool) -> None:
     positions = np.arange(0, len(book.patches), 2)
-    order = review.ordered(book, codes, positions, by, ascending)
+    taught = np.random.default_rng(0).random(len(book.patches))
+    order = review.ordered(book, codes, positions, by, ascending, taught)
     assert sorted(order) == positions.tolist()
+    if by == "taught":
+        assert (np.diff(taught[order]) * (1 if ascending else -1) >= 0).all()
     if by == "confidence":
         values = book.patches["confidence"].to_numpy()[order]
         assert (np.diff(values) * (1 if ascending else -1) >= 0).all()

@@ -1,0 +1,148 @@
+"""What the decisions on a run teach of its open suggestions; decides those that are sure by then, if asked to.
+
+Verdicts are decisions made one by one, as for thresholds (trust/evidence.py): a row with a suggestion of a type is
+right when one of them was accepted or edited, wrong when all were rejected. What the diagnosis wrote stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from demix_core.classifiers.lessons import corrected, foretold
+from demix_core.errors import InputError, RunError
+from demix_core.store import Run
+from demix_core.trust.evidence import OPEN, RIGHT, Suspects, judged_patches, read_suspects
+from demix_core.types import DecisionKind, ErrorType, Event
+
+DESCRIBED = "detection/described.npy"
+SURE, UNLIKELY = 0.9, 0.1
+"""Probabilities from and up to which open suggestions are counted as settled."""
+
+BY = "command line"
+MISSING = (
+    "This run keeps nothing for verdicts to teach from: it is of an earlier version, or holds rows diagnosed with "
+    "another run. Diagnose its table again, into a new folder."
+)
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """Of one type. right, wrong: verdicts; before: float64 [N], probabilities of the N training rows as diagnosed;
+    described: int8 [N, D]; verdicts: float64 [N], 1, 0 and NaN.
+    """
+
+    error_type: ErrorType
+    before: np.ndarray
+    verdicts: np.ndarray
+    described: np.ndarray
+
+    @property
+    def right(self) -> int:
+        """Rows judged to have the error."""
+        return int((self.verdicts == 1).sum())
+
+    @property
+    def wrong(self) -> int:
+        """Rows judged not to."""
+        return int((self.verdicts == 0).sum())
+
+    @cached_property
+    def after(self) -> np.ndarray:
+        """float64 [N]: probabilities as the verdicts teach."""
+        return corrected(self.described, self.before, self.verdicts)
+
+    @cached_property
+    def foretold(self) -> tuple[float, float] | None:
+        """How well verdicts are foretold before and by the other ones, see classifiers.lessons.foretold."""
+        return foretold(self.described, self.before, self.verdicts)
+
+
+def lessons_of(
+    diagnosis: pd.DataFrame, described: np.ndarray, suspects: Mapping[ErrorType, Suspects]
+) -> dict[ErrorType, Lessons]:
+    """Per type. diagnosis: the run's, N rows; described: int8 [N, D], of the same rows."""
+    place = pd.Index(diagnosis["row_id"])
+    found = {}
+    for kind, suspect in suspects.items():
+        verdicts, pool = np.full(len(diagnosis), np.nan), suspect.pool
+        known = pool.judged != OPEN
+        verdicts[place.get_indexer(pd.Index(pool.row_ids[known]))] = pool.judged[known] == RIGHT
+        before = diagnosis[kind.probability_column].to_numpy(float)
+        found[kind] = Lessons(kind, before, verdicts, described)
+    return found
+
+
+def read_described(run: Run) -> np.ndarray:
+    """int8 [N, D], left on disk until needed. RunError: the run keeps none."""
+    if not (run / DESCRIBED).exists():
+        raise RunError(MISSING)
+    return np.load(run / DESCRIBED, mmap_mode="r", allow_pickle=False)
+
+
+def read_lessons(run: Run) -> dict[ErrorType, Lessons]:
+    """Of a finished run. RunError: the run keeps nothing to teach from."""
+    return lessons_of(run.diagnosis(), read_described(run), read_suspects(run))
+
+
+def taught(lessons: Mapping[ErrorType, Lessons], diagnosis: pd.DataFrame, patches: pd.DataFrame) -> np.ndarray:
+    """float64 [P]: of each suggestion the probability of its row and type, as the verdicts teach."""
+    rows = pd.Index(diagnosis["row_id"]).get_indexer(pd.Index(patches["row_id"]))
+    found, kinds = np.zeros(len(patches)), patches["error_type"].to_numpy(str)
+    for kind, lesson in lessons.items():
+        mine = kinds == kind.value
+        found[mine] = lesson.after[rows[mine]]
+    return found
+
+
+def open_suggestions(run: Run, lessons: Mapping[ErrorType, Lessons]) -> pd.DataFrame:
+    """The patches that nobody has decided, likeliest first, with two more columns: before, after.
+
+    before: the probability of the row and type as diagnosed; after: as the verdicts teach.
+    """
+    diagnosis, patches = run.diagnosis(), run.patches()
+    after = taught(lessons, diagnosis, patches)
+    at = pd.Index(diagnosis["row_id"]).get_indexer(pd.Index(patches["row_id"]))
+    columns = [t.probability_column for t in ErrorType]
+    which = patches["error_type"].map({t.value: k for k, t in enumerate(ErrorType)}).to_numpy(int)
+    before = diagnosis[columns].to_numpy(float)[at, which]
+    with closing(run.decisions()) as log:
+        decided = set(log.replay())
+    left = patches.assign(before=before, after=after)[~patches["patch_id"].isin(decided)]
+    return left.sort_values(["after", "row_id"], ascending=[False, True])
+
+
+def decide(
+    run: Run, suggestions: pd.DataFrame, accept_from: float | None, reject_to: float | None, who: str = BY
+) -> list[Event]:
+    """Accepts the open suggestions of at least one probability, rejects those of at most the other: two bulk decisions.
+
+    suggestions: of open_suggestions. InputError: there is no verdict to go by, or the two overlap.
+    """
+    if accept_from is None and reject_to is None:
+        return []
+    if accept_from is not None and reject_to is not None and reject_to >= accept_from:
+        raise InputError("--reject-to must be below --accept-from: a suggestion can't be both.")
+    chosen = [
+        (DecisionKind.ACCEPT, accept_from, suggestions["after"] >= (accept_from or 0)),
+        (DecisionKind.REJECT, reject_to, suggestions["after"] <= (reject_to or 0)),
+    ]
+    with closing(run.decisions()) as log:
+        if not judged_patches(log.events()):
+            raise InputError("Nothing was decided one by one on this run yet: review some rows first.")
+        made = [
+            log.together(kind, suggestions.loc[some, "patch_id"].tolist(), who, log.newest(), query=said(kind, limit))
+            for kind, limit, some in chosen
+            if limit is not None and some.any()
+        ]
+    return [event for event in made if event is not None]
+
+
+def said(kind: DecisionKind, limit: float) -> str:
+    """The query of such a bulk decision."""
+    return f"{'at least' if kind is DecisionKind.ACCEPT else 'at most'} {limit:.0%} likely, as verdicts teach"
