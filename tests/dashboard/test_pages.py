@@ -729,3 +729,54 @@ def test_predictions_of_the_persons_own_model_are_checked_at_once_and_go_with_th
 
 def said_in_captions(app: AppTest) -> str:
     return " ".join(c.value for c in app.caption)
+
+
+# ---- as verdicts teach -------------------------------------------------------------------------------------------
+
+
+def judge_by_parity(count: int) -> None:
+    """Rows of an even number are right: the fake run is described by that."""
+    log, patches = services.log("fake"), services.book("fake").patches
+    for p in patches.head(count).itertuples():
+        (log.accept if p.row_id % 2 == 0 else log.reject)([int(p.patch_id)], "Ada")
+
+
+def test_the_order_that_verdicts_teach_is_offered_once_there_are_some(run: Path, open_app: Open) -> None:
+    app = open_app()
+    assert "Likeliest, as you taught" not in app.selectbox(key="w_order").options
+    judge_by_parity(20)
+    app.run()
+    app.selectbox(key="w_order").set_value("Likeliest, as you taught").run()
+    assert not app.exception, app.exception
+    state, book = app.session_state["demix"], services.book("fake")
+    queue = deciding.queue_of(state, book, services.codes("fake"))
+    rows = book.patches["row_id"].to_numpy()[queue]
+    even = rows % 2 == 0
+    assert even[: even.sum()].mean() > 0.95, "what is like the accepted ones comes first"
+    state.look_at(int(rows[0]), int(book.patches["patch_id"].iloc[queue[0]]))
+    app.run()
+    assert any("As you taught" in h.value for h in app.get("html"))
+
+
+def test_what_is_sure_by_then_is_decided_together(run: Path, open_app: Open) -> None:
+    judge_by_parity(24)
+    app = open_app()
+    app.selectbox(key="w_order").set_value("Least likely, as you taught").run()
+    app.slider(key="w_bulk_most").set_value(0.2).run()
+    after, codes = services.taught("fake").after, services.codes("fake")  # type: ignore[union-attr]
+    expected = {int(i) for i in services.book("fake").patches["patch_id"][(after <= 0.2) & (codes == 0)]}
+    app.button(key="bulk_reject").click().run()
+    assert not app.exception, app.exception
+    event = services.events("fake")[-1]
+    assert event.kind is DecisionKind.REJECT and set(event.patch_ids) == expected and expected
+    assert event.query == "at most 20% likely, as verdicts teach"
+    assert services.taught("fake").verdicts == 24, "many at once teach nothing"  # type: ignore[union-attr]
+
+
+def test_a_run_that_keeps_nothing_to_teach_from_offers_no_such_order(run: Path, open_app: Open) -> None:
+    (run / "detection" / "described.npy").unlink()
+    judge_by_parity(10)
+    app = open_app()
+    assert "Likeliest, as you taught" not in app.selectbox(key="w_order").options
+    linked = arriving(run="fake", sort="taught").session_state["demix"]
+    assert deciding.order_of(linked) == (type(linked).sort, type(linked).ascending)
