@@ -50,8 +50,13 @@ def queue_of(state: State, book: Book, codes: np.ndarray) -> np.ndarray:
     if not state.blind:
         found = found[services.above_thresholds(book.name)[found]]
     by, ascending = order_of(state)
-    lessons = services.taught(book.name) if by == "taught" else None
-    return review.ordered(book, codes, found, by, ascending, None if lessons is None else lessons.after)
+    return review.ordered(book, codes, found, by, ascending, taught_in(state))
+
+
+def taught_in(state: State) -> np.ndarray | None:
+    """float [P]: how likely each suggestion is as verdicts teach, where the queue is in that order."""
+    lessons = services.taught(str(state.run)) if order_of(state)[0] == "taught" else None
+    return None if lessons is None else lessons.after
 
 
 def order_of(state: State) -> tuple[str, bool]:

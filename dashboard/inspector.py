@@ -134,8 +134,7 @@ def as_taught(state: State, book: Book) -> None:
     if lessons is None or state.patch is None:
         return
     at = book.patch_at[state.patch]
-    lesson = lessons.lessons[book.patch_types[at]]
-    before = lesson.before[book.patch_rows[at]]
+    lesson, before = lessons.lessons[book.patch_types[at]], float(book.patches["confidence"].iloc[at])
     words = texts.TAUGHT_ROW.format(after=lessons.after[at], before=before, n=lesson.right + lesson.wrong)
     st.html(f'<div class="dx-small" id="as_taught">{words}</div>')
 

@@ -249,9 +249,11 @@ def visible_rows(book: Book, codes: np.ndarray, filters: Filters) -> np.ndarray:
     return keep & wanted
 
 
-def lines(book: Book, codes: np.ndarray, positions: np.ndarray, dark: bool = False) -> list[dict[str, Any]]:
-    """What queue.js draws, one dict per suggestion."""
-    result = []
+def lines(
+    book: Book, codes: np.ndarray, positions: np.ndarray, dark: bool = False, taught: np.ndarray | None = None
+) -> list[dict[str, Any]]:
+    """What queue.js draws, one dict per suggestion. taught: float [P], shown in place of the confidence."""
+    result, sure = [], book.patches["confidence"].to_numpy(float) if taught is None else taught
     for i, patch in zip(positions, book.patches.iloc[positions].itertuples(), strict=True):
         kind = ErrorType(patch.error_type)
         mark = palette.TYPE_MARKS[kind]
@@ -265,7 +267,7 @@ def lines(book: Book, codes: np.ndarray, positions: np.ndarray, dark: bool = Fal
                 "column": column_words(patch.column, patch.action, patch.partner),
                 "old": "" if patch.action in ("reweight", "drop") else shown(patch.old),
                 "new": change_words(patch.action, patch.new),
-                "confidence": round(float(patch.confidence), 3),
+                "confidence": round(float(sure[i]), 3),
                 "advised": bool(patch.recommended),
                 "gain": round(1e6 * float(patch.gain), 2) if np.isfinite(patch.gain) else None,
                 "state": STATES[codes[i]],

@@ -416,6 +416,8 @@ TAUGHT_FORETOLD = (
     "{kind}: of a right and a wrong one, the other verdicts tell which is which in {after:.0%} of the pairs "
     "({before:.0%} before)."
 )
+TAUGHT_HEADS = {"confidence": "As you taught"}
+TAUGHT_HINTS = {"confidence": "The confidence, once your decisions so far have had their say."}
 TAUGHT_ROW = "As you taught: <b>{after:.0%}</b> likely, {before:.0%} before your {n} verdicts"
 HIDDEN = "{n} hidden by your threshold"
 

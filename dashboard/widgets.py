@@ -279,16 +279,18 @@ def draw_queue(state: State, book: Book, codes: np.ndarray, order: np.ndarray) -
         nothing = texts.QUEUE_EMPTY_FILTER if len(book.patches) else texts.QUEUE_EMPTY
         nothing = texts.QUEUE_DONE if len(book.patches) and codes.all() else nothing
     shown = order[(page - 1) * deciding.PAGE_ROWS : page * deciding.PAGE_ROWS]
+    taught = deciding.taught_in(state)
     components.queue(
         {
             "height": QUEUE_HEIGHT,
             "above": QUEUE_ABOVE,
-            "lines": review.lines(book, codes, shown, dark()),
+            "lines": review.lines(book, codes, shown, dark(), taught),
             "current": state.patch,
             "sort": state.sort,
             "up": state.ascending,
             "empty": nothing,
-            "hints": texts.QUEUE_HINTS,
+            "hints": texts.QUEUE_HINTS if taught is None else texts.QUEUE_HINTS | texts.TAUGHT_HINTS,
+            "heads": {} if taught is None else texts.TAUGHT_HEADS,
         }
     )
 
@@ -348,7 +350,7 @@ def _bulk_taught(state: State, book: Book, undecided: np.ndarray, ascending: boo
     limit = st.slider(f"Only those that are by now likely to at {words}", 0.0, 1.0, start, 0.01, key=key)
     after = lessons.after[undecided]
     chosen = undecided[after <= limit if ascending else after >= limit]
-    preview(book, chosen)
+    preview(book, chosen, lessons.after)
     st.caption(texts.TAUGHT_BULK.format(n=lessons.verdicts, foretold=_foretold(lessons)))
     kind = DecisionKind.REJECT if ascending else DecisionKind.ACCEPT
     _bulk_buttons(state, book, chosen, said(kind, limit), kind.value)
@@ -375,9 +377,9 @@ def _evidence(state: State, book: Book, codes: np.ndarray, least: float, advised
     return texts.EVIDENCE_BULK.format(share=texts.interval(share.value, share.low, share.high), n=n)
 
 
-def preview(book: Book, chosen: np.ndarray) -> None:
+def preview(book: Book, chosen: np.ndarray, taught: np.ndarray | None = None) -> None:
     """What a bulk decision would change: counts and the first changes. chosen: positions, in the order of the queue."""
-    st.html(preview_counts(book, chosen) + preview_table(book, chosen))
+    st.html(preview_counts(book, chosen) + preview_table(book, chosen, taught))
 
 
 def preview_counts(book: Book, chosen: np.ndarray) -> str:
@@ -394,13 +396,15 @@ def preview_counts(book: Book, chosen: np.ndarray) -> str:
     return f'<div class="dx-small" id="preview" data-n="{len(chosen)}">{kinds}<br>{" · ".join(shown)}</div>'
 
 
-def preview_table(book: Book, chosen: np.ndarray) -> str:
-    """The first changes as HTML, old to new."""
+def preview_table(book: Book, chosen: np.ndarray, taught: np.ndarray | None = None) -> str:
+    """The first changes as HTML, old to new. taught: float [P], shown in place of the confidence."""
+    sure = book.patches["confidence"].to_numpy(float) if taught is None else taught
+    first = chosen[:PREVIEW_LINES]
     body = "".join(
         f"<tr><td class='n'>{p.row_id}</td><td>{escape(review.column_words(p.column, p.action))}</td>"
         f"<td><del>{escape(review.shown(p.old)) if p.action not in ('drop', 'reweight') else ''}</del> "
-        f"→ <ins>{escape(review.change_words(p.action, p.new))}</ins></td><td class='n'>{p.confidence:.2f}</td></tr>"
-        for p in book.patches.iloc[chosen[:PREVIEW_LINES]].itertuples()
+        f"→ <ins>{escape(review.change_words(p.action, p.new))}</ins></td><td class='n'>{sure[i]:.2f}</td></tr>"
+        for i, p in zip(first, book.patches.iloc[first].itertuples(), strict=True)
     )
     more = len(chosen) - PREVIEW_LINES
     rest = f'<div class="dx-small">{texts.and_more(more)}</div>' if more > 0 else ""

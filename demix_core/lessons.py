@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from demix_core.classifiers.lessons import corrected, foretold
+from demix_core.classifiers.thresholds import logits
 from demix_core.errors import InputError, RunError
 from demix_core.store import Run
 from demix_core.trust.evidence import OPEN, RIGHT, Suspects, judged_patches, read_suspects
@@ -91,29 +92,21 @@ def read_lessons(run: Run) -> dict[ErrorType, Lessons]:
 
 
 def taught(lessons: Mapping[ErrorType, Lessons], diagnosis: pd.DataFrame, patches: pd.DataFrame) -> np.ndarray:
-    """float64 [P]: of each suggestion the probability of its row and type, as the verdicts teach."""
+    """float64 [P]: the confidence of each suggestion, its log-odds moved as those of its row and type are."""
     rows = pd.Index(diagnosis["row_id"]).get_indexer(pd.Index(patches["row_id"]))
-    found, kinds = np.zeros(len(patches)), patches["error_type"].to_numpy(str)
+    odds, kinds = logits(patches["confidence"].to_numpy(float)), patches["error_type"].to_numpy(str)
     for kind, lesson in lessons.items():
         mine = kinds == kind.value
-        found[mine] = lesson.after[rows[mine]]
-    return found
+        odds[mine] += (logits(lesson.after) - logits(lesson.before))[rows[mine]]
+    return np.asarray(1 / (1 + np.exp(-odds)))
 
 
 def open_suggestions(run: Run, lessons: Mapping[ErrorType, Lessons]) -> pd.DataFrame:
-    """The patches that nobody has decided, likeliest first, with two more columns: before, after.
-
-    before: the probability of the row and type as diagnosed; after: as the verdicts teach.
-    """
-    diagnosis, patches = run.diagnosis(), run.patches()
-    after = taught(lessons, diagnosis, patches)
-    at = pd.Index(diagnosis["row_id"]).get_indexer(pd.Index(patches["row_id"]))
-    columns = [t.probability_column for t in ErrorType]
-    which = patches["error_type"].map({t.value: k for k, t in enumerate(ErrorType)}).to_numpy(int)
-    before = diagnosis[columns].to_numpy(float)[at, which]
+    """The patches that nobody has decided, likeliest first, with one more column: after, as taught says."""
+    patches = run.patches()
     with closing(run.decisions()) as log:
         decided = set(log.replay())
-    left = patches.assign(before=before, after=after)[~patches["patch_id"].isin(decided)]
+    left = patches.assign(after=taught(lessons, run.diagnosis(), patches))[~patches["patch_id"].isin(decided)]
     return left.sort_values(["after", "row_id"], ascending=[False, True])
 
 

@@ -289,7 +289,7 @@ def lessons(found: Mapping[ErrorType, Lessons], left: pd.DataFrame, made: Sequen
     """What verdicts teach of the open suggestions `left`, and what was decided by it; for eyes or machines."""
     types = [_lesson(lesson, left[left["error_type"] == kind.value]) for kind, lesson in found.items()]
     if json_wanted:
-        columns = ["patch_id", "row_id", "error_type", "before", "after"]
+        columns = ["patch_id", "row_id", "error_type", "confidence", "after"]
         decided = {e.kind.value: len(e.patch_ids) for e in made}
         as_json({"types": types, "decided": decided, "open": left[columns].round(4).to_dict("records")})
         return
@@ -311,7 +311,7 @@ def _lesson(lesson: Lessons, left: pd.DataFrame) -> dict[str, Any]:
     counts = {
         f"{word}{when}": int(some(left[of]).sum())
         for word, some in (("likely", lambda p: p >= SURE), ("unlikely", lambda p: p <= UNLIKELY))
-        for when, of in (("", "after"), ("_before", "before"))
+        for when, of in (("", "after"), ("_before", "confidence"))
     }
     return {
         "error_type": lesson.error_type.value, "right": lesson.right, "wrong": lesson.wrong, "open": len(left),

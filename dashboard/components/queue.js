@@ -1,7 +1,7 @@
 // The queue of suggestions: one page of lines, whole-line click, current line kept in sight, headers sort. It reaches
 // down to the end of the window: above is what stands over it, height its least height, both in px.
 // data: {height, above, lines: [{id, row, type, shape, colour, column, old, new, confidence, advised, gain, state, decided}],
-//        current, sort, up, empty, hints: {column: tooltip}}. gain: millionths of the validation loss, or null. Out: picked {seq, id} and sorted {seq, by}.
+//        current, sort, up, empty, hints: {column: tooltip}, heads: {column: another name}}. gain: millionths of the validation loss, or null. Out: picked {seq, id} and sorted {seq, by}.
 
 const SHAPES = [
   '<circle cx="6" cy="6" r="3"/>', '<circle cx="6" cy="6" r="5"/>', '<rect x="1.5" y="1.5" width="9" height="9"/>',
@@ -62,7 +62,7 @@ function row(line, current, pick) {
 function head(table, data, sort) {
   const tr = element("tr", element("thead", table));
   for (const [key, title, width] of COLUMNS) {
-    const th = element("th", tr, title);
+    const th = element("th", tr, data.heads?.[key] ?? title);
     th.style.width = width;
     if (key === "confidence" || key === "gain") th.classList.add("number");
     th.title = data.hints?.[key] ?? "";

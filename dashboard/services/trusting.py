@@ -84,7 +84,7 @@ def _above(folder: str, name: str, version: int, stamp: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Taught:
-    """lessons: per type; after: float64 [P], how likely each suggestion's row has the error, as verdicts teach."""
+    """lessons: per type; after: float64 [P], the confidence of each suggestion as verdicts teach."""
 
     lessons: dict[ErrorType, Lessons]
     after: np.ndarray
