@@ -22,6 +22,9 @@ from demix_core.views import View
 PAGE_ROWS = 200
 """Lines on a page of the queue: drawn at once, small to send."""
 
+ENOUGH = 30
+"""Decisions from which the queue is worth sorting as they teach (bench lessons)."""
+
 
 def codes_of(state: State) -> np.ndarray:
     """uint8 [P]: what stands decided; in a blind second review only what this person has said in it."""
@@ -61,7 +64,10 @@ def taught_in(state: State) -> np.ndarray | None:
 
 def order_of(state: State) -> tuple[str, bool]:
     """(by, ascending): the order asked for, but where there is nothing to go by the usual one."""
-    lacking = state.sort == DRAWN or (state.sort == "taught" and services.taught(str(state.run)) is None)
+    if state.sort == "taught":  # a second reviewer must not learn what the first one said
+        lacking = state.blind or services.taught(str(state.run)) is None
+    else:
+        lacking = state.sort == DRAWN
     return (State.sort, State.ascending) if lacking else (state.sort, state.ascending)
 
 
@@ -245,9 +251,11 @@ def _decide(state: State, kind: DecisionKind, value: str | None = None) -> None:
     event = _write(state, kind, state.patch, value)
     before = None if state.blind else services.decided_by(log, state.patch, event.seq)
     look_at_position(state, book, target if target is not None else here)
+    if order_of(state)[0] == "taught":  # in another order by this very decision
+        at = np.flatnonzero(queue_of(state, book, after) == target)
     state.turn(int(at[0]) // PAGE_ROWS + 1 if len(at) else 1)
     state.edit(False)
-    state.say(f"{texts.EVENT_WORDS[event.kind]}: row {row}.{_in_place_of(state, before)}")
+    state.say(f"{texts.EVENT_WORDS[event.kind]}: row {row}.{_in_place_of(state, before)}{_enough(state)}")
 
 
 def _write(state: State, kind: DecisionKind, patch: int, value: str | None) -> Event:
@@ -265,6 +273,13 @@ def _in_place_of(state: State, before: Event | None) -> str:
     if before is None or before.reviewer == state.reviewer:
         return ""
     return " " + texts.IN_PLACE_OF.format(who=before.reviewer, what=texts.EVENT_WORDS[before.kind].lower())
+
+
+def _enough(state: State) -> str:
+    """Said once: that the decisions so far can sort the queue."""
+    if state.blind or state.sort == "taught" or services.judged(str(state.run)) != ENOUGH:
+        return ""
+    return f" {texts.TAUGHT_NEWS.format(n=ENOUGH)}" if services.may_teach(str(state.run)) else ""
 
 
 def accept(state: State) -> None:

@@ -211,7 +211,7 @@ TAUGHT = {
 def order_box(state: State) -> None:
     """In which order the queue comes; a click on a head of the table sorts as well."""
     orders, now = dict(ORDERS), (state.sort, state.ascending)
-    if state.sort == "taught" or services.may_teach(str(state.run)):
+    if not state.blind and services.may_teach(str(state.run)):
         orders |= TAUGHT
     if state.sort == "taught":
         now = deciding.order_of(state)

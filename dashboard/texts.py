@@ -126,7 +126,8 @@ TOUR = (
      "All suggestions that wait, one per line: the old value, the new one, and the chance that accepting is "
      "right. A tick marks those sure enough to accept unseen."),
     (".st-key-w_order", "What to look at first",
-     "What helps the model most per look, unless you choose another order: the surest, or where your word tells most."),
+     "What helps the model most per look, unless you choose another order: the surest, where your word tells "
+     "most, or, once you have decided some, as your decisions teach."),
     (".st-key-bulk", "Many at once",
      "Accept or reject the whole queue, or the rows that you have drawn around. You see what would change "
      "before you press, and one Z takes it all back."),
@@ -416,6 +417,7 @@ TAUGHT_FORETOLD = (
     "{kind}: of a right and a wrong one, the other verdicts tell which is which in {after:.0%} of the pairs "
     "({before:.0%} before)."
 )
+TAUGHT_NEWS = "{n} decisions: the queue can be sorted as you taught it now, see its order."
 TAUGHT_HEADS = {"confidence": "As you taught"}
 TAUGHT_HINTS = {"confidence": "The confidence, once your decisions so far have had their say."}
 TAUGHT_ROW = "As you taught: <b>{after:.0%}</b> likely, {before:.0%} before your {n} verdicts"

@@ -97,8 +97,12 @@ class Taught:
 
 def may_teach(name: str) -> bool:
     """Whether the run keeps what verdicts teach from, and something was decided one by one."""
-    there = (run_path(name) / lessons.DESCRIBED).exists()
-    return there and bool(evidence.judged_patches(log(name).events()))
+    return (run_path(name) / lessons.DESCRIBED).exists() and bool(judged(name))
+
+
+def judged(name: str) -> int:
+    """How many suggestions were decided one by one."""
+    return len(evidence.judged_patches(log(name).events()))
 
 
 def taught(name: str) -> Taught | None:

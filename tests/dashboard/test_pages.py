@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
+import numpy as np
 import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -780,3 +781,38 @@ def test_a_run_that_keeps_nothing_to_teach_from_offers_no_such_order(run: Path, 
     assert "Likeliest, as you taught" not in app.selectbox(key="w_order").options
     linked = arriving(run="fake", sort="taught").session_state["demix"]
     assert deciding.order_of(linked) == (type(linked).sort, type(linked).ascending)
+
+
+def test_a_second_reviewer_is_not_told_what_the_first_one_taught(run: Path, open_app: Open) -> None:
+    judge_by_parity(12)
+    app = open_app()
+    state = app.session_state["demix"]
+    state.sort, state.blind = "taught", True
+    assert deciding.order_of(state)[0] == type(state).sort and deciding.taught_in(state) is None
+    app.run()
+    assert not app.exception and "Likeliest, as you taught" not in app.selectbox(key="w_order").options
+
+
+def test_the_row_in_view_stays_on_the_page_of_a_queue_that_its_decision_sorts_anew(
+    run: Path, open_app: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deciding, "PAGE_ROWS", 4)
+    judge_by_parity(12)
+    app = open_app()
+    app.selectbox(key="w_order").set_value("Likeliest, as you taught").run()
+    state, book = app.session_state["demix"], services.book("fake")
+    for key in ("accept", "reject", "accept"):
+        app.button(key=key).click().run()
+        queue = deciding.queue_of(state, book, services.codes("fake"))
+        place = int(np.flatnonzero(queue == book.patch_at[state.patch])[0])
+        assert state.page == place // 4 + 1
+
+
+def test_after_thirty_decisions_it_is_said_that_they_can_sort_the_queue(run: Path, open_app: Open) -> None:
+    judge_by_parity(deciding.ENOUGH - 2)
+    app = open_app()
+    said = []
+    for _ in range(3):
+        app.button(key="accept").click().run()
+        said.append(app.session_state["demix"].message)
+    assert [("as you taught" in s) for s in said] == [False, True, False]
