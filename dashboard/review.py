@@ -29,7 +29,7 @@ DECIDED_BIT, FILTERED_BIT, TYPE_BITS = 8, 16, (32, 64, 128)
 COLOUR_BY = ("Error type", "Confidence", "Label", "Decision")
 KIND_TO_STATE = {DecisionKind.ACCEPT: "accepted", DecisionKind.EDIT: "edited", DecisionKind.REJECT: "rejected"}
 SORT_COLUMNS = {"row": "row_id", "type": "error_type", "column": "column", "confidence": "confidence", "gain": "gain"}
-SORTS = (*SORT_COLUMNS, "state", "uncertainty", "benefit", "taught")
+SORTS = (*SORT_COLUMNS, "state", "uncertainty", "benefit", "random", "taught")
 
 
 @dataclass(frozen=True)
@@ -110,6 +110,11 @@ class Book:
         relabels = (self.patches["action"] == Action.RELABEL).to_numpy(bool)
         sure, gain = (self.patches[name].to_numpy(float) for name in ("confidence", "gain"))
         return benefit(relabels, sure, gain, self.schema.task is Task.REGRESSION)
+
+    @cached_property
+    def shuffled(self) -> np.ndarray:
+        """float [P]: an order drawn once, the same for everybody."""
+        return np.random.default_rng(0).permutation(len(self.patches)).astype(float)
 
     @cached_property
     def labels(self) -> pd.Series:
@@ -218,7 +223,7 @@ def ordered(
         whole = _sorted(book, pd.Series(codes if by == "state" else taught), ascending)
     else:
         if (by, ascending) not in book.orders:
-            ours = {"uncertainty": book.uncertainty, "benefit": book.benefit}
+            ours = {"uncertainty": book.uncertainty, "benefit": book.benefit, "random": book.shuffled}
             key = pd.Series(ours[by]) if by in ours else book.patches[SORT_COLUMNS[by]]
             book.orders[by, ascending] = _sorted(book, key.reset_index(drop=True), ascending)
         whole = book.orders[by, ascending]

@@ -198,6 +198,7 @@ ORDERS = {
     "Most informative first": ("uncertainty", False),
     "Largest gain first": ("gain", False),
     "By row number": ("row", True),
+    "At random, to teach": ("random", False),
 }
 
 

@@ -151,8 +151,8 @@ GLOSSARY = {
     "Suggestion": "one change to one row. Nothing is changed until you accept it and export.",
     "Confidence": "the chance that accepting the suggestion is right.",
     "Most informative": "where your decision tells most: a confidence near one half, measured by its entropy in bits.",
-    "As you taught": "decisions made one by one teach what errors look like in this table. Thirty already sort the "
-    "rest better, most of all shortcuts; suggestions that are sure by then can be decided together.",
+    "As you taught": "decisions made one by one teach what errors look like in this table. Thirty, best "
+    "of rows at random, sort the rest better, most of all shortcuts; what is sure by then can be decided together.",
     "Gain": "by how much the model's error on held-out rows is expected to fall (validation loss, by "
     "influence functions).",
     "Influence": "what a training row does to the model's answer for another row: helps it or harms it.",
@@ -190,7 +190,8 @@ VIEWS_HELP = "A set of filters with an order, kept in the run folder under a nam
 ORDER_HELP = (
     "Most useful: where a look mends the model most, by what influence expects, and for numbers sure labels first. "
     "Surest: highest confidence. Most informative: where your word tells most, confidence nearest to a half. "
-    "As you taught: by what your decisions so far say of rows like these; with each decision anew."
+    "At random: what you decide then teaches most of the rest. As you taught: by what your decisions so far say of "
+    "rows like these; with each decision anew."
 )
 LINK_SELECTION_GONE = "The rows that this link had selected are not kept any more; the rest is as it was."
 CHECK_WORDS = (

@@ -116,3 +116,17 @@ def test_what_the_readme_says_of_raha_and_baran_is_the_benchmark() -> None:
         demix = ", ".join(f"{line[f'detect {f}']:.2f}" for f in ("precision", "recall", "F1"))
         row = f"{raha} ± {finds['F1 sd']:.3f} | {mends} | {demix} | {line['repair F1']:.2f}"
         assert f"| {table.title()} | {row} |".replace(" 0.", " .") in README, row
+
+
+def test_readme_says_what_verdicts_teach() -> None:
+    """Every line at random from thirty verdicts on stands in the table, as the benchmark left it."""
+    lines = json.loads((ROOT / "assets" / "benchmark" / "lessons.json").read_text(encoding="utf-8"))["table"]
+    at_random = [line for line in lines if line["order"] == "at random"]
+    for line in (line for line in at_random if line["verdicts"] >= 30):
+        figures = [line[f"{kind} AP"] for kind in ("LE", "FE", "SC")] + [f"**{line['mean AP']}**"]
+        row = f"| {line['verdicts']} | {' | '.join(figures)} |".replace("0.", ".")
+        assert row in README.replace("0.", "."), row
+    thirty = [line for line in at_random if line["verdicts"] == 30]
+    assert all(line["p, Holm"] < 0.003 for line in thirty) and "every p < .003 after Holm" in README
+    gains = [float(b) - float(a) for a, b in (line["mean AP"].split(" → ") for line in thirty)]
+    assert f"mean AP +{min(gains):.3f} to +{max(gains):.3f}".replace("+0.", "+.") in README
