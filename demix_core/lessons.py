@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from demix_core.classifiers.lessons import corrected, foretold
+from demix_core.classifiers.lessons import SPREADS, corrected, foretold
 from demix_core.classifiers.thresholds import logits
 from demix_core.errors import InputError, RunError
 from demix_core.store import Run
@@ -56,12 +56,12 @@ class Lessons:
     @cached_property
     def after(self) -> np.ndarray:
         """float64 [N]: probabilities as the verdicts teach."""
-        return corrected(self.described, self.before, self.verdicts)
+        return corrected(self.described, self.before, self.verdicts, SPREADS[self.error_type])
 
     @cached_property
     def foretold(self) -> tuple[float, float] | None:
         """How well verdicts are foretold before and by the other ones, see classifiers.lessons.foretold."""
-        return foretold(self.described, self.before, self.verdicts)
+        return foretold(self.described, self.before, self.verdicts, SPREADS[self.error_type])
 
 
 def lessons_of(

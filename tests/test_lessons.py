@@ -26,8 +26,8 @@ from demix_core.classifiers.detect import detect
 from demix_core.classifiers.lessons import (
     CLIP,
     LEVELS,
-    SPREAD,
     SPREAD_OF_ALL,
+    SPREADS,
     SUREST,
     Line,
     corrected,
@@ -46,7 +46,7 @@ from demix_core.types import DecisionKind, ErrorType
 from tests import tiny
 from tests.dashboard import fake_run
 
-NUMBERS = 12
+NUMBERS, SPREAD = 12, SPREADS[ErrorType.SPURIOUS]
 
 
 def drawn(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -69,7 +69,7 @@ def judged(truth: np.ndarray, count: int) -> np.ndarray:
 def test_no_other_line_has_a_larger_posterior() -> None:
     """By autograd: the gradient of the negative log-posterior, written down anew, vanishes there."""
     x, p, truth = drawn(80)
-    line = learn_line(x, p, truth)
+    line = learn_line(x, p, truth, SPREAD)
     start, slope = (torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in (line.start, line.slope))
     odds = torch.tensor(logits(p).clip(-SUREST, SUREST)) + start + torch.tensor(x / LEVELS) @ slope
     loss = torch.nn.functional.binary_cross_entropy_with_logits(
@@ -82,7 +82,7 @@ def test_no_other_line_has_a_larger_posterior() -> None:
 
 def test_without_an_offset_it_is_ridge_logistic_regression() -> None:
     x, _, truth = drawn(300, 1)
-    line = learn_line(x, np.full(300, 0.5), truth)
+    line = learn_line(x, np.full(300, 0.5), truth, SPREAD)
     alike = np.full(300, SPREAD_OF_ALL * np.sqrt(NUMBERS) / SPREAD)  # so that the prior is the same for all
     at = np.column_stack([alike, x / LEVELS])
     model = LogisticRegression(C=SPREAD**2 / NUMBERS, fit_intercept=False, tol=1e-8, max_iter=2000).fit(at, truth)
@@ -103,14 +103,14 @@ def test_before_any_verdict_a_row_may_move_by_spread() -> None:
 @pytest.mark.parametrize("count", [30, 100])
 def test_the_rest_is_sorted_better_and_more_verdicts_teach_more(count: int) -> None:
     x, p, truth = drawn(2_000, 3)
-    after = corrected(x, p, judged(truth, count))
+    after = corrected(x, p, judged(truth, count), SPREAD)
     gained = average_precision_score(truth[count:], after[count:]) - average_precision_score(truth[count:], p[count:])
     assert gained > {30: 0.1, 100: 0.25}[count]
 
 
 def test_nobody_asked_nothing_changes() -> None:
     x, p, _ = drawn(50)
-    np.testing.assert_array_equal(corrected(x, p, np.full(50, np.nan)), p)
+    np.testing.assert_array_equal(corrected(x, p, np.full(50, np.nan), SPREAD), p)
 
 
 @run_with(max_examples=40, deadline=None)
@@ -122,30 +122,30 @@ def test_a_verdict_moves_rows_like_it_its_way(seed: int, count: int) -> None:
     x[-1] = x[0]
     p, verdicts = rng.uniform(0.05, 0.95, count + 1), np.append(rng.integers(0, 2, count).astype(float), np.nan)
     verdicts[0] = 0
-    no = corrected(x, p, verdicts)
+    no = corrected(x, p, verdicts, SPREAD)
     verdicts[0] = 1
-    yes = corrected(x, p, verdicts)
+    yes = corrected(x, p, verdicts, SPREAD)
     assert yes[-1] > no[-1] and ((yes >= 0) & (yes <= 1)).all()
 
 
 def test_a_verdict_against_a_certainty_is_heard() -> None:
     x = np.zeros((3, NUMBERS), np.int8)
-    after = corrected(x, np.array([1.0, 0.999, 0.5]), np.array([0.0, np.nan, np.nan]))
+    after = corrected(x, np.array([1.0, 0.999, 0.5]), np.array([0.0, np.nan, np.nan]), SPREAD)
     assert after[1] < 0.999 and after[2] < 0.5
 
 
 def test_verdicts_are_foretold_by_the_others_alone() -> None:
     x, p, truth = drawn(200, 4)
-    found = foretold(x, p, judged(truth, 200))
+    found = foretold(x, p, judged(truth, 200), SPREAD)
     assert found is not None
     assert found[0] == pytest.approx(roc_auc_score(truth, p)) and found[1] > found[0] + 0.2
     chance = np.random.default_rng(5).permutation(truth)  # nothing to learn: nothing is foretold
-    told = foretold(x, np.full(200, 0.5), judged(chance, 200))
+    told = foretold(x, np.full(200, 0.5), judged(chance, 200), SPREAD)
     assert told is not None and told[0] == 0.5 and abs(told[1] - 0.5) < 0.15
-    assert foretold(x, p, judged(truth, 200) * np.nan) is None
+    assert foretold(x, p, judged(truth, 200) * np.nan, SPREAD) is None
     few = np.full(200, np.nan)
     few[np.flatnonzero(truth)[:20]], few[np.flatnonzero(~truth)[:4]] = 1, 0
-    assert foretold(x, p, few) is None, "four of a kind are too few"
+    assert foretold(x, p, few, SPREAD) is None, "four of a kind are too few"
 
 
 def test_rows_are_described_in_a_byte_by_how_unusual_they_are() -> None:

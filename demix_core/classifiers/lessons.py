@@ -18,11 +18,12 @@ from scipy.optimize import minimize
 from scipy.stats import rankdata
 
 from demix_core.classifiers.thresholds import logits
+from demix_core.types import ErrorType
 
 CLIP, LEVELS = 5.0, 25
 """Rows are described by standardised numbers, clipped here, as whole numbers of 1/LEVELS."""
 
-SPREAD = 2.0
+SPREADS = {ErrorType.LABEL: 1.5, ErrorType.FEATURE: 4.0, ErrorType.SPURIOUS: 2.0}
 """Standard deviation of the correction, log-odds, of a row one deviation away in every number, before any verdict."""
 
 SPREAD_OF_ALL = 1.4
@@ -51,15 +52,16 @@ class Line:
         return self.start + np.concatenate([np.zeros(0), *parts])
 
 
-def learn_line(x: np.ndarray, p: np.ndarray, right: np.ndarray) -> Line:
-    """From R verdicts. x: int8 [R, D], the rows; p: float [R], how likely they were; right: bool [R], the verdicts.
+def learn_line(x: np.ndarray, p: np.ndarray, right: np.ndarray, spread: float) -> Line:
+    """From R verdicts. x: int8 [R, D], the rows; p: float [R], how likely they were; right: bool [R], the verdicts;
+    spread: of SPREADS.
 
     The one line of the largest posterior: the problem is convex.
     """
     at = np.asarray(x, np.float64) / LEVELS
     offset, y = np.clip(logits(p), -SUREST, SUREST), np.asarray(right, np.float64)
     rows = np.column_stack([np.ones(len(at)), at])
-    precision = np.full(rows.shape[1], at.shape[1] / SPREAD**2)
+    precision = np.full(rows.shape[1], at.shape[1] / spread**2)
     precision[0] = 1 / SPREAD_OF_ALL**2
 
     def posterior(w: np.ndarray) -> tuple[float, np.ndarray]:
@@ -71,8 +73,8 @@ def learn_line(x: np.ndarray, p: np.ndarray, right: np.ndarray) -> Line:
     return Line(float(best[0]), best[1:])
 
 
-def corrected(x: np.ndarray, p: np.ndarray, verdicts: np.ndarray) -> np.ndarray:
-    """float64 [N]: p [N] of one type as the verdicts teach; p itself where there are none.
+def corrected(x: np.ndarray, p: np.ndarray, verdicts: np.ndarray, spread: float) -> np.ndarray:
+    """float64 [N]: p [N] of one type as the verdicts teach; p itself where there are none. spread: of SPREADS.
 
     x: int8 [N, D], of describe; verdicts: float [N], 1 for a row that is wrong indeed, 0 for one that is not, NaN for
     one that nobody has judged. Rows that were judged are moved as the others are: their verdicts stand elsewhere.
@@ -80,11 +82,13 @@ def corrected(x: np.ndarray, p: np.ndarray, verdicts: np.ndarray) -> np.ndarray:
     known = np.flatnonzero(~np.isnan(verdicts))
     if not len(known):
         return np.asarray(p, np.float64)
-    line = learn_line(x[known], p[known], verdicts[known] > 0)
+    line = learn_line(x[known], p[known], verdicts[known] > 0, spread)
     return np.asarray(1 / (1 + np.exp(-(logits(p) + line.of(x)))))
 
 
-def foretold(x: np.ndarray, p: np.ndarray, verdicts: np.ndarray, seed: int = 0) -> tuple[float, float] | None:
+def foretold(
+    x: np.ndarray, p: np.ndarray, verdicts: np.ndarray, spread: float, seed: int = 0
+) -> tuple[float, float] | None:
     """How well verdicts are foretold, before and by the other ones: of all pairs of a right and a wrong row, the share
     in which the right one was the likelier (area under the ROC curve).
 
@@ -102,7 +106,7 @@ def foretold(x: np.ndarray, p: np.ndarray, verdicts: np.ndarray, seed: int = 0) 
     after = odds.copy()
     for k in range(FOLDS):
         others = known[fold != k]
-        line = learn_line(x[others], p[others], verdicts[others] > 0)
+        line = learn_line(x[others], p[others], verdicts[others] > 0, spread)
         after[fold == k] += line.of(x[known[fold == k]])
     return _area(odds, right), _area(after, right)
 
