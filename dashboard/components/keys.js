@@ -107,6 +107,14 @@ function leaveSearch(event) {                  // Enter or Esc in the search fie
   if (["Enter", "Escape"].includes(event.key) && field.closest?.(".st-key-f_search")) setTimeout(() => field.blur(), 0);
 }
 
+function chosen(event) {                       // by a click in a list: back to the keys, which the list's field would swallow
+  if (!event.composedPath()[0].closest?.("[role=option]")) return;
+  setTimeout(() => {
+    const field = document.activeElement;
+    if (field?.closest?.("[data-testid=stSelectbox]")) field.blur();
+  }, 100);                                     // once the list has closed and given the focus back to its field
+}
+
 function alone(event, review) {
   if (event.ctrlKey || event.metaKey || event.altKey) return false;
   if (event.key === "?") return openSheet();
@@ -226,9 +234,10 @@ export default function ({ data, parentElement, setStateValue }) {
   focusField(data && data.focus);
   if (shared.seq > shared.heard) send();
   shared.review = !!data?.review;
-  Object.assign(shared, { first, pressed });
+  Object.assign(shared, { first, pressed, chosen });
   if (shared.listening) return;                // once for the tab: while Streamlit puts the component up anew, nobody would hear
   shared.listening = true;
   window.addEventListener("keydown", (event) => shared.first(event), true);
   window.addEventListener("keydown", (event) => shared.pressed(event));
+  window.addEventListener("click", (event) => shared.chosen(event), true);
 }

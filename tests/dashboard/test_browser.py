@@ -44,7 +44,7 @@ TYPED = 300
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("workspace")
-    for name in ("keys", "map", "fields", "late", "button", "screen", "links", "two", "hands", "example"):
+    for name in ("keys", "map", "fields", "late", "button", "screen", "links", "two", "hands", "taught", "example"):
         fake_run.make(folder / "runs" / name, n=3000 if name == "keys" else 1500)
     return folder
 
@@ -816,6 +816,43 @@ def test_the_whole_job_by_keyboard_alone(browser: Browser, address: str, workspa
     assert Path(download.value.path()).read_bytes() == (tmp_path / "same.csv").read_bytes()
     assert len(run.decisions().replay()) == 1 + n and errors_of(page) == []
     page.close()
+
+
+def test_decisions_teach_the_queue_and_what_is_sure_is_decided_together(
+    browser: Browser, address: str, workspace: Path
+) -> None:
+    """Rows of an even number are right, which only decisions can tell: nothing on the screen depends on it."""
+    run = Run(workspace / "runs" / "taught")
+    page = opened(browser, address, "taught")
+    ordered_by(page, "At random, to teach")
+    for done in range(1, 21):
+        row, _ = current(page)
+        page.keyboard.press("a" if row % 2 == 0 else "x")
+        wait_decided(page, done)
+    ordered_by(page, "Likeliest, as you taught")
+    page.get_by_role("columnheader", name="As you taught").wait_for()
+    rows = [int(tr.get_attribute("data-row") or -1) for tr in page.locator(".demix-queue tbody tr").all()]
+    even = [row % 2 == 0 for row in rows]
+    assert all(even[: sum(even)]) and 0 < sum(even) < len(even)
+    page.keyboard.press("b")
+    page.wait_for_selector("#preview")
+    chosen = int(page.get_attribute("#preview", "data-n") or 0)
+    page.locator(".st-key-bulk_accept button").click()
+    wait_decided(page, 20 + chosen)
+    event = run.decisions().events()[-1]
+    row_of = run.patches().set_index("patch_id")["row_id"]
+    assert len(event.patch_ids) == chosen > 50 and all(row_of[p] % 2 == 0 for p in event.patch_ids)
+    page.keyboard.press("z")
+    wait_decided(page, 20)
+    assert errors_of(page) == []
+    page.close()
+
+
+def ordered_by(page: Page, name: str) -> None:
+    page.locator(".st-key-w_order input").click()
+    page.get_by_role("option", name=name).click()
+    page.wait_for_function("document.activeElement === document.body")  # so that keys are heard again
+    page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]')
 
 
 def layout(page: Page) -> list[tuple[int, ...]]:
