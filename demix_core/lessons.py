@@ -25,6 +25,9 @@ DESCRIBED = "detection/described.npy"
 SURE, UNLIKELY = 0.9, 0.1
 """Probabilities from and up to which open suggestions are counted as settled."""
 
+LIKELY = 0.5
+"""From here on a row that was not flagged is named."""
+
 BY = "command line"
 MISSING = (
     "This run keeps nothing for verdicts to teach from: it is of an earlier version, or holds rows diagnosed with "
@@ -108,6 +111,22 @@ def open_suggestions(run: Run, lessons: Mapping[ErrorType, Lessons]) -> pd.DataF
         decided = set(log.replay())
     left = patches.assign(after=taught(lessons, run.diagnosis(), patches))[~patches["patch_id"].isin(decided)]
     return left.sort_values(["after", "row_id"], ascending=[False, True])
+
+
+def newly_likely(run: Run, lessons: Mapping[ErrorType, Lessons]) -> pd.DataFrame:
+    """Rows that the diagnosis did not flag and that are likelier wrong than not by now: row_id, error_type, after.
+
+    There are no suggestions for them; likeliest first. Of a type without verdicts there are none.
+    """
+    diagnosis = run.diagnosis()
+    found = []
+    for kind, lesson in lessons.items():
+        if lesson.right + lesson.wrong:
+            some = np.flatnonzero(~diagnosis[kind.value].to_numpy(bool) & (lesson.after >= LIKELY))
+            rows = diagnosis["row_id"].to_numpy()[some]
+            found.append(pd.DataFrame({"row_id": rows, "error_type": kind.value, "after": lesson.after[some]}))
+    every = pd.concat(found) if found else pd.DataFrame({"row_id": [], "error_type": [], "after": []})
+    return every.sort_values("after", ascending=False, ignore_index=True)
 
 
 def decide(

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from demix_core.trust.planted import Rehearsed
 
 MOST_LAWS = 12
+NEWLY_SHOWN = 10
 TYPE_WORDS = {ErrorType.LABEL: "label error", ErrorType.FEATURE: "feature error", ErrorType.SPURIOUS: "spurious"}
 
 
@@ -285,13 +286,20 @@ def agreement(found: dict[str, Any], json_wanted: bool) -> None:
         table("They differ", ["row", "error type", "column", "suggested", "first", "second"], rows)
 
 
-def lessons(found: Mapping[ErrorType, Lessons], left: pd.DataFrame, made: Sequence[Event], json_wanted: bool) -> None:
-    """What verdicts teach of the open suggestions `left`, and what was decided by it; for eyes or machines."""
+def lessons(
+    found: Mapping[ErrorType, Lessons], left: pd.DataFrame, newly: pd.DataFrame, made: Sequence[Event],
+    json_wanted: bool,
+) -> None:  # fmt: skip
+    """What verdicts teach of the open suggestions `left`, which rows look wrong by now though none was made for them,
+    and what was decided by it; for eyes or machines."""
     types = [_lesson(lesson, left[left["error_type"] == kind.value]) for kind, lesson in found.items()]
     if json_wanted:
         columns = ["patch_id", "row_id", "error_type", "confidence", "after"]
         decided = {e.kind.value: len(e.patch_ids) for e in made}
-        as_json({"types": types, "decided": decided, "open": left[columns].round(4).to_dict("records")})
+        as_json({
+            "types": types, "decided": decided, "open": left[columns].round(4).to_dict("records"),
+            "newly": newly.round(4).to_dict("records"),
+        })  # fmt: skip
         return
     heads = ["error type", "right", "wrong", "open", f"≥ {SURE:.0%} likely", f"≤ {UNLIKELY:.0%}", "verdicts foretold"]
     lines = [
@@ -300,6 +308,10 @@ def lessons(found: Mapping[ErrorType, Lessons], left: pd.DataFrame, made: Sequen
         for t in types
     ]  # fmt: skip
     table("What your verdicts teach", heads, lines)
+    if len(newly):
+        first = ", ".join(str(row) for row in newly["row_id"].head(NEWLY_SHOWN))
+        more = f" and {len(newly) - NEWLY_SHOWN:,} more (--json)" if len(newly) > NEWLY_SHOWN else ""
+        say(f"Not flagged, but likelier wrong than not by now: rows {first}{more}. Look at them; nothing is suggested.")
     for event in made:
         say(f"{event.kind.value.capitalize()}ed {len(event.patch_ids):,} suggestions: {event.query}.")
     if not any(t["right"] + t["wrong"] for t in types):

@@ -197,6 +197,15 @@ def test_a_run_s_decisions_teach_its_open_suggestions(run: Run) -> None:
         assert one.after == pytest.approx(expit(logits(np.array(one.confidence)) + moved))
 
 
+def test_rows_that_were_not_flagged_are_named_once_they_look_wrong(run: Run) -> None:
+    assert lessons.newly_likely(run, lessons.read_lessons(run)).empty
+    review(run, 100)
+    newly = lessons.newly_likely(run, lessons.read_lessons(run))
+    flagged = run.diagnosis().set_index("row_id")
+    assert len(newly) and (newly["row_id"] % 2 == 0).all() and (newly["after"] >= lessons.LIKELY).all()
+    assert not any(flagged.at[row, kind] for row, kind in zip(newly["row_id"], newly["error_type"], strict=True))
+
+
 def test_bulk_decisions_teach_nothing(run: Run) -> None:
     log = run.decisions()
     log.accept(run.patches()["patch_id"].head(50).tolist(), "Ada", query="all")
