@@ -100,6 +100,9 @@ def diagnose(
             metavar="RUN", help="TRAIN holds new or edited rows (column row_id): diagnose them by RUN, no fitting."
         ),
     ] = None,
+    taught: Annotated[
+        bool, typer.Option("--taught", help="With --update: hear what was decided one by one on RUN as well.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="The run folder. Default: .demix/runs/<name of the table>.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The summary as JSON on stdout.")] = False,
 ) -> None:
@@ -122,6 +125,8 @@ def diagnose(
     from demix_core.pipeline import diagnose as run_pipeline
     from demix_core.summary import read_truth, score
 
+    if taught and update is None:
+        raise InputError("--taught says that the decisions on a run are heard; name the run with --update.")
     known = read_truth(truth) if truth else None
     with reports.progress_bar() as progress:
         if update is None:
@@ -130,16 +135,16 @@ def diagnose(
         else:
             if chosen != Settings() or validation or test or weights or predictions:
                 raise InputError("With --update everything is as in that run; leave the other choices out.")
-            run = _update(Run.open(update), train, out, progress)
+            run = _update(Run.open(update), train, out, progress, taught)
     scores = [] if known is None else score(run.diagnosis(), known)
     reports.diagnosis(run, scores, as_json)
 
 
-def _update(run: Run, rows: Path, out: Path | None, progress: Progress) -> Run:
+def _update(run: Run, rows: Path, out: Path | None, progress: Progress, taught: bool) -> Run:
     """Beside the run unless told otherwise."""
     from demix_core.update import update
 
-    return update(run, rows, out or run.path.with_name(f"{run.path.name}-{rows.stem}"), progress)
+    return update(run, rows, out or run.path.with_name(f"{run.path.name}-{rows.stem}"), progress, taught)
 
 
 def _kinds(given: list[str] | None) -> dict[str, str] | None:

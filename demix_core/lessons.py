@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from demix_core.classifiers.lessons import SPREADS, corrected, foretold
+from demix_core.classifiers.lessons import SPREADS, Line, corrected, foretold, learn
 from demix_core.classifiers.thresholds import logits
 from demix_core.errors import InputError, RunError
 from demix_core.store import Run
@@ -30,9 +30,10 @@ LIKELY = 0.5
 
 BY = "command line"
 MISSING = (
-    "This run keeps nothing for verdicts to teach from: it is of an earlier version, or holds rows diagnosed with "
-    "another run. Diagnose its table again, into a new folder."
+    "The run '{run}' keeps nothing for verdicts to teach from: it is of an earlier version. Diagnose its table again, "
+    "into a new folder."
 )
+UNJUDGED = "Nothing was decided one by one on the run '{run}' yet: review some rows first."
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,14 @@ class Lessons:
         return int((self.verdicts == 0).sum())
 
     @cached_property
+    def line(self) -> Line | None:
+        """What is learnt; None without verdicts."""
+        return learn(self.described, self.before, self.verdicts, SPREADS[self.error_type])
+
+    @cached_property
     def after(self) -> np.ndarray:
         """float64 [N]: probabilities as the verdicts teach."""
-        return corrected(self.described, self.before, self.verdicts, SPREADS[self.error_type])
+        return corrected(self.line, self.described, self.before)
 
     @cached_property
     def foretold(self) -> tuple[float, float] | None:
@@ -85,7 +91,7 @@ def lessons_of(
 def read_described(run: Run) -> np.ndarray:
     """int8 [N, D], left on disk until needed. RunError: the run keeps none."""
     if not (run / DESCRIBED).exists():
-        raise RunError(MISSING)
+        raise RunError(MISSING.format(run=run.path))
     return np.load(run / DESCRIBED, mmap_mode="r", allow_pickle=False)
 
 
@@ -111,6 +117,22 @@ def open_suggestions(run: Run, lessons: Mapping[ErrorType, Lessons]) -> pd.DataF
         decided = set(log.replay())
     left = patches.assign(after=taught(lessons, run.diagnosis(), patches))[~patches["patch_id"].isin(decided)]
     return left.sort_values(["after", "row_id"], ascending=[False, True])
+
+
+def hear(run: Run, described: np.ndarray | None, p: np.ndarray) -> tuple[np.ndarray, int]:
+    """(probabilities float32 [n, 3] of rows to come once the run's verdicts are heard, how many these are).
+
+    described: int8 [n, D], as the run's rows are; p: [n, 3]. RunError: the run keeps nothing to teach from. InputError:
+    nothing was decided one by one.
+    """
+    lessons = read_lessons(run)
+    count = sum(one.right + one.wrong for one in lessons.values())
+    if described is None:
+        raise RunError(MISSING.format(run=run.path))
+    if not count:
+        raise InputError(UNJUDGED.format(run=run.path))
+    heard = [corrected(lesson.line, described, p[:, k]) for k, lesson in enumerate(lessons.values())]
+    return np.stack(heard, 1).astype(np.float32), count
 
 
 def newly_likely(run: Run, lessons: Mapping[ErrorType, Lessons]) -> pd.DataFrame:
@@ -146,7 +168,7 @@ def decide(
     ]
     with closing(run.decisions()) as log:
         if not judged_patches(log.events()):
-            raise InputError("Nothing was decided one by one on this run yet: review some rows first.")
+            raise InputError(UNJUDGED.format(run=run.path))
         made = [
             log.together(kind, suggestions.loc[some, "patch_id"].tolist(), who, log.newest(), query=said(kind, limit))
             for kind, limit, some in chosen

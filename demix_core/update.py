@@ -23,6 +23,7 @@ from demix_core.columns import labels, to_numeric
 from demix_core.errors import InputError, RunError
 from demix_core.influence.head import Head
 from demix_core.jobs import only_worker
+from demix_core.lessons import hear
 from demix_core.modalities.schema import plain_frame, target_rows
 from demix_core.models.training import load_halfway, losses_on_the_way
 from demix_core.pipeline import file_hash, last_word
@@ -50,6 +51,7 @@ from demix_core.summary import summarise
 from demix_core.tablefile import TableFile
 from demix_core.types import Column, ColumnKind, Encoded, FittedModel, Progress, Schema, StageState, no_progress
 from demix_core.work import (
+    DESCRIBED,
     HALFWAY,
     REFERENCE,
     REPAIRS,
@@ -80,8 +82,10 @@ BLOCK = 256
 """Rows to come whose distances to all others are held at once."""
 
 
-def update(run: Run, rows: Path, out: Path, progress: Progress = no_progress) -> Run:
+def update(run: Run, rows: Path, out: Path, progress: Progress = no_progress, taught: bool = False) -> Run:
     """Diagnose the rows of a file with what `run` has learned, into the run folder `out`; returns that.
+
+    taught: what was decided one by one on the run is heard as well.
 
     Rows with a number in a column `row_id` are new versions of rows of the run's table, all others come new. A row's
     numbers do not depend on the other rows of the file. InputError: the file can't be used. RunError: the run is not
@@ -96,7 +100,7 @@ def update(run: Run, rows: Path, out: Path, progress: Progress = no_progress) ->
         memory.reset()
         with last_word(reporter):
             reporter.enter(0, False)
-            job = Update(run, rows)
+            job = Update(run, rows, taught)
             found = job.placed
             reporter.tell(0.6, "Suggesting repairs")
             job.write(made, found)
@@ -145,8 +149,8 @@ class _Rows:
 class Update:
     """One file of rows against one run: what is read and reckoned, each once."""
 
-    def __init__(self, run: Run, path: Path) -> None:
-        self.run, self.path = run, Path(path)
+    def __init__(self, run: Run, path: Path, taught: bool = False) -> None:
+        self.run, self.path, self.taught = run, Path(path), taught
         self.settings = Settings.from_dict(run.manifest().settings)
         self.work = Work(run, self.settings)
         self.notes: list[str] = []
@@ -233,7 +237,12 @@ class Update:
     def placed(self) -> Placed:
         """Error types of the rows."""
         known = Known(self.work.standing, self.work.signals, self.work.detection.factors, self.rows.where)
-        return place(self.case, known, self.settings)
+        found = place(self.case, known, self.settings)
+        if not self.taught:
+            return found
+        p, count = hear(self.run, found.described, found.probabilities)
+        self.notes.append(f"{count} verdicts on the rows of '{self.run.path.name}' were heard.")
+        return replace(found, probabilities=p)
 
     @cached_property
     def repairs(self) -> Repairs:
@@ -290,6 +299,8 @@ class Update:
     def _save_detection(self, folder: Path, found: Placed) -> None:
         for name in ("probabilities", "wrong", "predictions", "harm", "grad_norm", "loss"):
             np.save(folder / f"{name}.npy", getattr(found, name), allow_pickle=False)
+        if found.described is not None:
+            np.save(folder / DESCRIBED, found.described, allow_pickle=False)
         np.save(folder / "validation_rows.npy", self.work.detection.validation_rows, allow_pickle=False)
         thresholds = self.run.json("detection/detection.json")["thresholds"]
         write_json(folder / "detection.json", {"thresholds": thresholds, "trust": {}})

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from demix_core.ahead import Ahead, pays
+from demix_core.classifiers.described import Scale
 from demix_core.classifiers.detect import Case, Detection, Standing, detect, within
 from demix_core.classifiers.planted import calibrate
 from demix_core.classifiers.thresholds import Estimate, Trust
@@ -256,7 +257,7 @@ class Work:
     @property
     def standing(self) -> Standing:
         """What rows to come are ranked against, and how far probabilities were moved."""
-        return load_record(self.run / "detection" / STANDING, Standing, (Usual,))
+        return load_record(self.run / "detection" / STANDING, Standing, (Usual, Scale))
 
     def detect(self, progress: Progress, should_stop: ShouldStop) -> Outputs:
         """Influence and error types of every training row."""

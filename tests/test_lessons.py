@@ -21,7 +21,7 @@ from demix_core import lessons
 from demix_core.benchmark._tables import load
 from demix_core.benchmark.lessons import ORDERS, report, reviewed
 from demix_core.classifiers.cell_features import OWN
-from demix_core.classifiers.described import SIGNALS, describe
+from demix_core.classifiers.described import SIGNALS, Scale, describe
 from demix_core.classifiers.detect import detect
 from demix_core.classifiers.lessons import (
     CLIP,
@@ -32,6 +32,7 @@ from demix_core.classifiers.lessons import (
     Line,
     corrected,
     foretold,
+    learn,
     learn_line,
 )
 from demix_core.classifiers.planted import make_case
@@ -61,6 +62,10 @@ def judged(truth: np.ndarray, count: int) -> np.ndarray:
     verdicts = np.full(len(truth), np.nan)
     verdicts[:count] = truth[:count]
     return verdicts
+
+
+def taught(x: np.ndarray, p: np.ndarray, verdicts: np.ndarray) -> np.ndarray:
+    return corrected(learn(x, p, verdicts, SPREAD), x, p)
 
 
 # ---- the line ----------------------------------------------------------------------------------------------------
@@ -103,14 +108,14 @@ def test_before_any_verdict_a_row_may_move_by_spread() -> None:
 @pytest.mark.parametrize("count", [30, 100])
 def test_the_rest_is_sorted_better_and_more_verdicts_teach_more(count: int) -> None:
     x, p, truth = drawn(2_000, 3)
-    after = corrected(x, p, judged(truth, count), SPREAD)
+    after = taught(x, p, judged(truth, count))
     gained = average_precision_score(truth[count:], after[count:]) - average_precision_score(truth[count:], p[count:])
     assert gained > {30: 0.1, 100: 0.25}[count]
 
 
 def test_nobody_asked_nothing_changes() -> None:
     x, p, _ = drawn(50)
-    np.testing.assert_array_equal(corrected(x, p, np.full(50, np.nan), SPREAD), p)
+    np.testing.assert_array_equal(taught(x, p, np.full(50, np.nan)), p)
 
 
 @run_with(max_examples=40, deadline=None)
@@ -122,15 +127,15 @@ def test_a_verdict_moves_rows_like_it_its_way(seed: int, count: int) -> None:
     x[-1] = x[0]
     p, verdicts = rng.uniform(0.05, 0.95, count + 1), np.append(rng.integers(0, 2, count).astype(float), np.nan)
     verdicts[0] = 0
-    no = corrected(x, p, verdicts, SPREAD)
+    no = taught(x, p, verdicts)
     verdicts[0] = 1
-    yes = corrected(x, p, verdicts, SPREAD)
+    yes = taught(x, p, verdicts)
     assert yes[-1] > no[-1] and ((yes >= 0) & (yes <= 1)).all()
 
 
 def test_a_verdict_against_a_certainty_is_heard() -> None:
     x = np.zeros((3, NUMBERS), np.int8)
-    after = corrected(x, np.array([1.0, 0.999, 0.5]), np.array([0.0, np.nan, np.nan]), SPREAD)
+    after = taught(x, np.array([1.0, 0.999, 0.5]), np.array([0.0, np.nan, np.nan]))
     assert after[1] < 0.999 and after[2] < 0.5
 
 
@@ -153,14 +158,15 @@ def test_rows_are_described_in_a_byte_by_how_unusual_they_are() -> None:
     features, own = rng.normal(size=(500, 3)), rng.normal(size=(500, 2, OWN))
     features[:, 1] = 7.0
     features[0, 0] = 1e6
-    x = describe(
-        features.astype(np.float32), own.astype(np.float32), expit(rng.normal(size=(500, 2))).astype(np.float32)
-    )
+    wrong = expit(rng.normal(size=(500, 2)))
+    parts = [part.astype(np.float32) for part in (features, own, wrong)]
+    x = describe(Scale.of(*parts), *parts)
     assert x.dtype == np.int8 and x.shape == (500, 3 + 2 * (1 + len(SIGNALS)))
     assert x[0, 0] == CLIP * LEVELS and not x[:, 1].any()
     low, high = np.quantile(x[:, 2] / LEVELS, [0.25, 0.75])
     assert high - low == pytest.approx(1, abs=0.05)
-    again = describe((features * 3 - 8).astype(np.float32), own.astype(np.float32), np.full((500, 2), 0.5, np.float32))
+    parts[0] = (features * 3 - 8).astype(np.float32)
+    again = describe(Scale.of(*parts), *parts)
     assert np.abs(again[:, :3].astype(int) - x[:, :3]).max() <= 1, "units do not matter"
 
 
@@ -252,7 +258,7 @@ def test_the_command_says_what_was_learnt_and_decides_only_if_asked(run: Run) ->
     log.close()
 
 
-def test_a_diagnosis_keeps_what_teaches_and_rows_to_come_do_not(tmp_path: Path) -> None:
+def test_a_diagnosis_keeps_what_teaches(tmp_path: Path) -> None:
     plain = tiny.settings(tiny.classifier(tmp_path / "dec.safetensors"))
     made = diagnose(tiny.table(tmp_path / "t.csv"), tmp_path / "run", plain)
     x = lessons.read_described(made)

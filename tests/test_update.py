@@ -19,8 +19,8 @@ from hypothesis.extra import numpy as hnp
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.tree import DecisionTreeClassifier
 
+from demix_core import lessons, work
 from demix_core import update as update_module
-from demix_core import work
 from demix_core.check import evaluate
 from demix_core.cli import main
 from demix_core.errors import InputError, RunError
@@ -341,3 +341,36 @@ def test_nearest_rows_are_those_of_a_loop(known: int, rows: int, monkeypatch: py
         distance = np.square(there - row).sum(1)
         assert np.allclose(np.sort(distance[near[i]]), np.sort(distance)[: near.shape[1]])
         assert np.allclose(weight[i], (1 / (distance[near[i]] + 1e-9)) / (1 / (distance[near[i]] + 1e-9)).sum())
+
+
+# ---- what was decided on the run ---------------------------------------------------------------------------------
+
+
+def test_rows_to_come_hear_what_was_decided_on_the_run_if_asked(made: Run, tmp_path: Path) -> None:
+    rows = written(numbered(made), tmp_path / "again.csv")
+    with pytest.raises(InputError, match="one by one"):
+        update(made, rows, tmp_path / "early", taught=True)
+    log = made.decisions()
+    for i, patch in enumerate(made.patches()["patch_id"].head(12)):
+        (log.accept if i % 3 else log.reject)([int(patch)], "Ada")
+    found = lessons.read_lessons(made)
+    again = update(made, rows, tmp_path / "again", taught=True)
+    for kind, lesson in found.items():
+        heard = again.diagnosis()[kind.probability_column].to_numpy(float)
+        assert np.abs(heard - lesson.after).max() < 0.02, "as the run's own rows are moved"
+    assert np.abs(again.diagnosis()[P].to_numpy() - made.diagnosis()[P].to_numpy()).max() > 0.02
+    verdicts = sum(one.right + one.wrong for one in found.values())
+    assert any(f"{verdicts} verdicts" in note for note in again.json("load.json")["notes"])
+    x, y = lessons.read_described(made), lessons.read_described(again)
+    assert (np.abs(x.astype(int) - y) <= 2).mean() > 0.99
+    plain = update(made, rows, tmp_path / "plain")
+    assert np.abs(plain.diagnosis()[P].to_numpy() - made.diagnosis()[P].to_numpy()).max() < SAME, "only if asked"
+    for event in list(log.events()):
+        log.revert(event.seq, "Ada")
+    log.close()
+
+
+def test_taught_needs_a_run_to_hear(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = written(people(10, 1), tmp_path / "new.csv")
+    assert main(["diagnose", str(rows), "--target", "rich", "--taught"]) == 2
+    assert "--update" in capsys.readouterr().err

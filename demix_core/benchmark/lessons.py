@@ -18,7 +18,7 @@ from sklearn.metrics import average_precision_score
 from demix_core.benchmark._tables import BENCHMARKS
 from demix_core.benchmark.detect import SEEDS, SHORT, Job, prepare
 from demix_core.classifiers.detect import SHIPPED, Detection, judge, look
-from demix_core.classifiers.lessons import SPREADS, corrected
+from demix_core.classifiers.lessons import SPREADS, corrected, learn
 from demix_core.classifiers.network import load_checkpoint
 from demix_core.evaluation.two_samples import holm
 from demix_core.lessons import SURE, UNLIKELY
@@ -108,7 +108,8 @@ def _judged(found: Detection, truth: np.ndarray, flags: np.ndarray, verdicts: np
     line = {"right": float((verdicts[:, k] == 1).sum()), "wrong": float((verdicts[:, k] == 0).sum())}
     still = left & flags[:, k]
     line["open"] = float(still.sum())
-    after = corrected(found.described, before, verdicts[:, k], SPREADS[list(ErrorType)[k]])
+    line_of = learn(found.described, before, verdicts[:, k], SPREADS[list(ErrorType)[k]])
+    after = corrected(line_of, found.described, before)
     for when, p in (("before", before), ("after", after)):
         line[f"AP {when}"] = float(average_precision_score(y[left], p[left])) if y[left].any() else np.nan
         likely, unlikely = still & (p >= SURE), still & (p <= UNLIKELY)

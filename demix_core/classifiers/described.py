@@ -7,6 +7,7 @@ column: what the classifier itself can't tell apart, for on another table column
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -23,17 +24,33 @@ LEAST_SPREAD = 0.3
 _AT = [NAMES.index(name) for name in SIGNALS]
 
 
-def describe(features: np.ndarray, own: np.ndarray, wrong: np.ndarray) -> np.ndarray:
-    """int8 [N, D], D = F′ + 6·F: standardised by median and middle half, clipped at ±CLIP, in steps of 1/LEVELS.
+@dataclass(frozen=True)
+class Scale:
+    """Of a table's D numbers: middle float32 [D], their medians; spread float32 [D], where their middle half lies."""
 
-    features: float32 [N, F′], as the classifier reads them; own: float32 [N, F, ≥ OWN], of cells; wrong: float32
-    [N, F], P(cell wrong) before the table's columns have had their say. Cost: O(N·D log N).
+    middle: np.ndarray
+    spread: np.ndarray
+
+    @classmethod
+    def of(cls, features: np.ndarray, own: np.ndarray, wrong: np.ndarray) -> Scale:
+        """Arguments as for describe, of all rows of a table. Cost: O(N·D log N)."""
+        both = [_middle_and_spread(part) for part in _parts(features, own, wrong)]
+        middle, spread = (np.concatenate(of).astype(np.float32) for of in zip(*both, strict=True))
+        return cls(middle, spread)
+
+
+def describe(scale: Scale, features: np.ndarray, own: np.ndarray, wrong: np.ndarray) -> np.ndarray:
+    """int8 [n, D], D = F′ + 6·F: standardised, clipped at ±CLIP, in steps of 1/LEVELS.
+
+    features: float32 [n, F′], as the classifier reads them; own: float32 [n, F, ≥ OWN], of cells; wrong: float32
+    [n, F], P(cell wrong) before the table's columns have had their say.
     """
-    parts = list(_parts(features, own, wrong))
-    found, start = np.empty((len(features), sum(p.shape[1] for p in parts)), np.int8), 0
-    for part in parts:
-        found[:, start : start + part.shape[1]] = _whole(part)
-        start += part.shape[1]
+    found, start = np.empty((len(features), len(scale.middle)), np.int8), 0
+    for part in _parts(features, own, wrong):
+        here = slice(start, start + part.shape[1])
+        standard = (part - scale.middle[here]) / scale.spread[here]
+        found[:, here] = (np.clip(standard, -CLIP, CLIP) * LEVELS).round()
+        start = here.stop
     return found
 
 
@@ -44,7 +61,6 @@ def _parts(features: np.ndarray, own: np.ndarray, wrong: np.ndarray) -> Iterator
         yield own[:, :, q]
 
 
-def _whole(values: np.ndarray) -> np.ndarray:
+def _middle_and_spread(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     low, middle, high = np.quantile(values, [0.25, 0.5, 0.75], axis=0)
-    scale = np.maximum(high - low, LEAST_SPREAD * values.std(0)) + 1e-6
-    return np.asarray((np.clip((values - middle) / scale, -CLIP, CLIP) * LEVELS).round(), np.int8)
+    return middle, np.maximum(high - low, LEAST_SPREAD * values.std(0)) + 1e-6

@@ -16,7 +16,7 @@ import torch
 
 from demix_core.classifiers.cell_features import CellFeatures, cell_features
 from demix_core.classifiers.column_odds import believe_columns, column_odds
-from demix_core.classifiers.described import describe
+from demix_core.classifiers.described import Scale, describe
 from demix_core.classifiers.environment import Environment, make_environment, subset
 from demix_core.classifiers.features import RANK, Features, join, side_features, with_ranks
 from demix_core.classifiers.network import Dec, Rows, load_checkpoint
@@ -57,7 +57,8 @@ class Standing:
     usual: numbers of the whole table; ranked: names of the features whose ranks the classifier reads, columns float32
     [N, R] their values; context: as the classifier reads it; rows: int64, which of the measured validation rows it
     looks through; shift: of the log-odds, by the person's word on the share of rows with an error; own_shift: float64
-    [3], before that, by the table's own word; column_odds: float64 [F], before that, of the columns' cells.
+    [3], before that, by the table's own word; column_odds: float64 [F], before that, of the columns' cells; scale: by
+    which rows are described, None for a run of an earlier version.
     """
 
     usual: Usual
@@ -68,6 +69,7 @@ class Standing:
     shift: float
     own_shift: np.ndarray | float = 0.0
     column_odds: np.ndarray | float = 0.0
+    scale: Scale | None = None
 
 
 @dataclass(frozen=True)
@@ -168,12 +170,16 @@ def judge(
     p, share = believe_signs(before, looked.cells.negative), settings.diagnose.expected_error_share
     shift = share_shift(p, share) if share > 0 else 0.0
     p, before = shifted(p, shift).astype(np.float32), shifted(before, shift).astype(np.float32)
-    standing = replace(_standing(dec, looked, around), shift=shift, own_shift=own, column_odds=named.column_odds)
+    read = picked, looked.cells.own, named.looks
+    scale = Scale.of(*read)
+    standing = replace(
+        _standing(dec, looked, around), shift=shift, own_shift=own, column_odds=named.column_odds, scale=scale
+    )
     thresholds, told = limits(p, dec, before)
     return Detection(
         p, named.wrong, named.embedding, thresholds, told, looked.harm, looked.grad_norm, looked.loss,
         looked.predictions, looked.factors, looked.validation_rows, looked.typical, standing,
-        describe(picked, looked.cells.own, named.looks),
+        describe(scale, *read),
     )  # fmt: skip
 
 

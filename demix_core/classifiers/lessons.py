@@ -73,16 +73,23 @@ def learn_line(x: np.ndarray, p: np.ndarray, right: np.ndarray, spread: float) -
     return Line(float(best[0]), best[1:])
 
 
-def corrected(x: np.ndarray, p: np.ndarray, verdicts: np.ndarray, spread: float) -> np.ndarray:
-    """float64 [N]: p [N] of one type as the verdicts teach; p itself where there are none. spread: of SPREADS.
+def learn(x: np.ndarray, p: np.ndarray, verdicts: np.ndarray, spread: float) -> Line | None:
+    """What verdicts on some rows of a table teach of one type; None where there are none.
 
-    x: int8 [N, D], of describe; verdicts: float [N], 1 for a row that is wrong indeed, 0 for one that is not, NaN for
-    one that nobody has judged. Rows that were judged are moved as the others are: their verdicts stand elsewhere.
+    x: int8 [N, D], of describe; p: float [N]; verdicts: float [N], 1 for a row that is wrong indeed, 0 for one that is
+    not, NaN for one that nobody has judged; spread: of SPREADS.
     """
     known = np.flatnonzero(~np.isnan(verdicts))
-    if not len(known):
+    return learn_line(x[known], p[known], verdicts[known] > 0, spread) if len(known) else None
+
+
+def corrected(line: Line | None, x: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """float64 [n]: probabilities p [n] of rows x int8 [n, D] once the line is heard; p itself without one.
+
+    Rows that were judged are moved as the others are: their verdicts stand elsewhere.
+    """
+    if line is None:
         return np.asarray(p, np.float64)
-    line = learn_line(x[known], p[known], verdicts[known] > 0, spread)
     return np.asarray(1 / (1 + np.exp(-(logits(p) + line.of(x)))))
 
 
@@ -92,7 +99,7 @@ def foretold(
     """How well verdicts are foretold, before and by the other ones: of all pairs of a right and a wrong row, the share
     in which the right one was the likelier (area under the ROC curve).
 
-    As for corrected; None for fewer than FEWEST verdicts of either kind.
+    As for learn; None for fewer than FEWEST verdicts of either kind.
     """
     known = np.flatnonzero(~np.isnan(verdicts))
     right = verdicts[known] > 0

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from demix_core.classifiers.cell_features import placed_cell_features
+from demix_core.classifiers.described import describe
 from demix_core.classifiers.detect import SHIPPED, Case, Standing, believe_signs, classify, profiles
 from demix_core.classifiers.environment import look_through
 from demix_core.classifiers.features import Features, join, side_features, with_placed_ranks
@@ -33,6 +34,7 @@ class Placed:
     grad_norm: np.ndarray
     loss: np.ndarray
     predictions: np.ndarray
+    described: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,8 @@ def place(case: Case, known: Known, settings: Settings) -> Placed:
     named = classify(dec, picked, cells, environment, case.train, standing.column_odds)
     own = believe_signs(shifted(named.probabilities, standing.own_shift), cells.negative)
     p = shifted(own, standing.shift).astype(np.float32)
-    return Placed(p, named.wrong, named.embedding, harm, norm, loss, predictions)
+    described = None if standing.scale is None else describe(standing.scale, features, cells.own, named.looks)
+    return Placed(p, named.wrong, named.embedding, harm, norm, loss, predictions, described)
 
 
 def _ranked(dec: Dec, features: Features, known: Known) -> np.ndarray:
