@@ -267,6 +267,7 @@ class State:
 
     def order(self, by: str) -> None:
         """Sorts the queue; the same column again turns it around."""
+        by = "taught" if (by, self.sort) == ("confidence", "taught") else by  # what the column shows in that order
         self.ascending = not self.ascending if by == self.sort else by not in LARGEST_FIRST
         self.sort, self.page = by, 1
 

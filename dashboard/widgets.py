@@ -286,7 +286,7 @@ def draw_queue(state: State, book: Book, codes: np.ndarray, order: np.ndarray) -
             "above": QUEUE_ABOVE,
             "lines": review.lines(book, codes, shown, dark(), taught),
             "current": state.patch,
-            "sort": state.sort,
+            "sort": state.sort if taught is None else "confidence",
             "up": state.ascending,
             "empty": nothing,
             "hints": texts.QUEUE_HINTS if taught is None else texts.QUEUE_HINTS | texts.TAUGHT_HINTS,

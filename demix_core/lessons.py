@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from demix_core.classifiers.lessons import SPREADS, Line, corrected, foretold, learn
-from demix_core.classifiers.thresholds import logits
+from demix_core.classifiers.thresholds import LIKELY, logits
 from demix_core.errors import InputError, RunError
 from demix_core.store import Run
 from demix_core.trust.evidence import OPEN, RIGHT, Suspects, judged_patches, read_suspects
@@ -24,9 +24,6 @@ from demix_core.types import DecisionKind, ErrorType, Event
 DESCRIBED = "detection/described.npy"
 SURE, UNLIKELY = 0.9, 0.1
 """Probabilities from and up to which open suggestions are counted as settled."""
-
-LIKELY = 0.5
-"""From here on a row that was not flagged is named."""
 
 BY = "command line"
 MISSING = (
@@ -38,8 +35,8 @@ UNJUDGED = "Nothing was decided one by one on the run '{run}' yet: review some r
 
 @dataclass(frozen=True)
 class Lessons:
-    """Of one type. right, wrong: verdicts; before: float64 [N], probabilities of the N training rows as diagnosed;
-    described: int8 [N, D]; verdicts: float64 [N], 1, 0 and NaN.
+    """Of one type. before: float64 [N], probabilities of the N training rows as diagnosed; verdicts: float64 [N], 1 for
+    a row that has the error, 0 for one that has not, NaN for one that nobody judged; described: int8 [N, D].
     """
 
     error_type: ErrorType
@@ -162,15 +159,17 @@ def decide(
         return []
     if accept_from is not None and reject_to is not None and reject_to >= accept_from:
         raise InputError("--reject-to must be below --accept-from: a suggestion can't be both.")
-    chosen = [
-        (DecisionKind.ACCEPT, accept_from, suggestions["after"] >= (accept_from or 0)),
-        (DecisionKind.REJECT, reject_to, suggestions["after"] <= (reject_to or 0)),
-    ]
     with closing(run.decisions()) as log:
+        since = log.newest()  # what others decide from here on is theirs
         if not judged_patches(log.events()):
             raise InputError(UNJUDGED.format(run=run.path))
+        still = suggestions[~suggestions["patch_id"].isin(list(log.replay()))]
+        chosen = [
+            (DecisionKind.ACCEPT, accept_from, still["after"] >= (accept_from or 0)),
+            (DecisionKind.REJECT, reject_to, still["after"] <= (reject_to or 0)),
+        ]
         made = [
-            log.together(kind, suggestions.loc[some, "patch_id"].tolist(), who, log.newest(), query=said(kind, limit))
+            log.together(kind, still.loc[some, "patch_id"].tolist(), who, since, query=said(kind, limit))
             for kind, limit, some in chosen
             if limit is not None and some.any()
         ]

@@ -238,6 +238,16 @@ def test_what_is_sure_by_then_is_decided_as_one_and_can_be_taken_back(run: Run) 
         lessons.decide(run, left, 0.5, 0.5)
 
 
+def test_what_somebody_decided_meanwhile_is_left_alone(run: Run) -> None:
+    review(run, 60)
+    left = lessons.open_suggestions(run, lessons.read_lessons(run))
+    log, first = run.decisions(), int(left["patch_id"].iloc[0])
+    log.reject([first], "Bob")
+    made = lessons.decide(run, left, 0.5, None, "Ada")
+    assert first not in made[0].patch_ids and log.replay()[first].kind is DecisionKind.REJECT
+    log.close()
+
+
 def test_a_run_of_an_earlier_version_is_told_so(run: Run) -> None:
     (run / lessons.DESCRIBED).unlink()
     with pytest.raises(RunError, match="earlier version"):

@@ -75,6 +75,15 @@ def test_a_second_click_on_a_header_turns_the_order_around() -> None:
     assert not state.ascending
 
 
+def test_the_column_of_confidences_as_taught_turns_its_own_order_around() -> None:
+    state = State(sort="taught")
+    state.order("confidence")
+    assert (state.sort, state.ascending) == ("taught", True)
+    state.order("row")
+    state.order("confidence")
+    assert (state.sort, state.ascending) == ("confidence", False)
+
+
 def test_looking_elsewhere_closes_the_edit() -> None:
     state = State(row=1, patch=1)
     state.edit(True)
