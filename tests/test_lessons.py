@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from demix_core import lessons
 from demix_core.benchmark._tables import load
-from demix_core.benchmark.lessons import ORDERS, report, reviewed
+from demix_core.benchmark.lessons import AT_RANDOM, MISTAKEN, ORDERS, report, reviewed
 from demix_core.classifiers.cell_features import OWN
 from demix_core.classifiers.described import SIGNALS, Scale, describe
 from demix_core.classifiers.detect import detect
@@ -286,6 +286,9 @@ def test_the_benchmark_counts_what_was_not_judged() -> None:
     found = detect(case, Settings(seed=1))
     truth = parts.train.truth[[k.value for k in ErrorType]].to_numpy(bool)
     flagged = int((found.probabilities >= np.array(list(found.thresholds.values()))).sum())
+    certain, mistaken = (reviewed(found, truth, order, 200, 1) for order in (AT_RANDOM, MISTAKEN))
+    differ = sum(abs(a["right"] - b["right"]) for a, b in zip(certain, mistaken, strict=True))
+    assert 0 < differ < 40, "some twenty verdicts, both ways"
     for order in ORDERS:
         lines = reviewed(found, truth, order, 30, 1)
         assert sum(line["right"] + line["wrong"] for line in lines) == 30
