@@ -14,8 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.stats import rankdata
+import pandas as pd
 
 from demix_core.classifiers.thresholds import logits
 from demix_core.types import ErrorType
@@ -58,6 +57,8 @@ def learn_line(x: np.ndarray, p: np.ndarray, right: np.ndarray, spread: float) -
 
     The one line of the largest posterior: the problem is convex.
     """
+    from scipy.optimize import minimize  # .4 s that a page's first sight need not wait for
+
     at = np.asarray(x, np.float64) / LEVELS
     offset, y = np.clip(logits(p), -SUREST, SUREST), np.asarray(right, np.float64)
     rows = np.column_stack([np.ones(len(at)), at])
@@ -119,5 +120,5 @@ def foretold(
 
 
 def _area(scores: np.ndarray, right: np.ndarray) -> float:
-    above = rankdata(scores)[right].sum() - right.sum() * (right.sum() + 1) / 2
+    above = pd.Series(scores).rank().to_numpy()[right].sum() - right.sum() * (right.sum() + 1) / 2
     return float(above / (right.sum() * (~right).sum()))

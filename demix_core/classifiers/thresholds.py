@@ -6,7 +6,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import brentq
 
 LIKELY = 0.5
 """From here on something is likelier than not."""
@@ -127,6 +126,8 @@ def logits(p: np.ndarray) -> np.ndarray:
 
 def share_shift(p: np.ndarray, share: float) -> float:
     """The constant of shift_to_share; 0 where none does it."""
+    from scipy.optimize import brentq  # .4 s that a page's first sight need not wait for
+
     odds = logits(p)
 
     def excess(shift: float) -> float:

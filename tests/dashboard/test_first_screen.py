@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = (
     "address, components, deciding, garbage, guide, services, texts, together, widgets, inspector, mapping, trusting"
 )
-HEAVY = {"torch", "sklearn", "umap", "numba", "scipy.stats"}
+HEAVY = {"torch", "sklearn", "umap", "numba", "scipy.stats", "scipy.optimize"}
 
 
 def test_no_page_brings_the_heavy_libraries() -> None:
