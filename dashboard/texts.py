@@ -150,7 +150,8 @@ GLOSSARY = {
     "most of them go so low; of such rows most are as they should be.",
     "Suggestion": "one change to one row. Nothing is changed until you accept it and export.",
     "Confidence": "the chance that accepting the suggestion is right.",
-    "Most informative": "where your decision tells most: a confidence near one half, measured by its entropy in bits.",
+    "Most informative": "where your decision tells most of the suggestion itself: a confidence near one half, by its "
+    "entropy in bits. Of the other suggestions, rows at random teach more.",
     "As you taught": "decisions made one by one teach what errors look like in this table. Thirty, best "
     "of rows at random, sort the rest better, most of all shortcuts; what is sure by then can be decided together.",
     "Gain": "by how much the model's error on held-out rows is expected to fall (validation loss, by "

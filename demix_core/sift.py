@@ -48,8 +48,8 @@ def uncertainty(probability: np.ndarray) -> np.ndarray:
     """How much a person's verdict tells, in bits, float64 in [0, 1]: H(p) = −p log₂ p − (1−p) log₂(1−p).
 
     probability: float [n] in [0, 1], the chance that accepting is right. When the verdict is sure to be right, the
-    entropy of what we believe before it is what we learn from it: 1 bit at ½, nothing at 0 and 1. Reviewing in this
-    order corrects the probabilities fastest; reviewing by probability confirms what is known.
+    entropy of what we believe before it is what we learn from it: 1 bit at ½, nothing at 0 and 1. Of the
+    suggestion itself, that is: of the others, rows at random teach more (`bench lessons`).
 
     >>> uncertainty(np.array([0.5, 1.0])).tolist()
     [1.0, 0.0]
