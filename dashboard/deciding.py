@@ -53,13 +53,13 @@ def queue_of(state: State, book: Book, codes: np.ndarray) -> np.ndarray:
     if not state.blind:
         found = found[services.above_thresholds(book.name)[found]]
     by, ascending = order_of(state)
-    return review.ordered(book, codes, found, by, ascending, taught_in(state))
+    lessons = taught_in(state)
+    return review.ordered(book, codes, found, by, ascending, None if lessons is None else lessons.after)
 
 
-def taught_in(state: State) -> np.ndarray | None:
-    """float [P]: how likely each suggestion is as verdicts teach, where the queue is in that order."""
-    lessons = services.taught(str(state.run)) if order_of(state)[0] == "taught" else None
-    return None if lessons is None else lessons.after
+def taught_in(state: State) -> services.Taught | None:
+    """What verdicts teach, where the queue is in the order of that."""
+    return services.taught(str(state.run)) if order_of(state)[0] == "taught" else None
 
 
 def order_of(state: State) -> tuple[str, bool]:

@@ -130,7 +130,7 @@ def suggestion(book: Book, patch: pd.Series) -> None:
 
 def as_taught(state: State, book: Book) -> None:
     """How likely the row's error is by the verdicts so far, while the queue is in that order."""
-    lessons = services.taught(book.name) if state.sort == "taught" and not state.blind else None
+    lessons = deciding.taught_in(state)
     if lessons is None or state.patch is None:
         return
     at = book.patch_at[state.patch]

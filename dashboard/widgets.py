@@ -279,7 +279,8 @@ def draw_queue(state: State, book: Book, codes: np.ndarray, order: np.ndarray) -
         nothing = texts.QUEUE_EMPTY_FILTER if len(book.patches) else texts.QUEUE_EMPTY
         nothing = texts.QUEUE_DONE if len(book.patches) and codes.all() else nothing
     shown = order[(page - 1) * deciding.PAGE_ROWS : page * deciding.PAGE_ROWS]
-    taught = deciding.taught_in(state)
+    lessons = deciding.taught_in(state)
+    taught = None if lessons is None else lessons.after
     components.queue(
         {
             "height": QUEUE_HEIGHT,
@@ -307,9 +308,9 @@ def bulk(state: State, book: Book, codes: np.ndarray, order: np.ndarray) -> None
             width="stretch",
         ),
     ):
-        by, ascending = deciding.order_of(state)
-        if by == "taught":
-            _bulk_taught(state, book, undecided, ascending)
+        lessons = deciding.taught_in(state)
+        if lessons is not None:
+            _bulk_taught(state, book, undecided, lessons)
             return
         least = st.slider("Only with a confidence of at least", 0.0, 1.0, state.filters.least, 0.01, key="w_bulk_least")
         chosen = undecided[book.patches["confidence"].to_numpy()[undecided] >= least]
@@ -342,10 +343,9 @@ def _bulk_buttons(state: State, book: Book, chosen: np.ndarray, query: str, prim
         )
 
 
-def _bulk_taught(state: State, book: Book, undecided: np.ndarray, ascending: bool) -> None:
+def _bulk_taught(state: State, book: Book, undecided: np.ndarray, lessons: services.Taught) -> None:
     """The same where the queue is in the order that verdicts teach: the likeliest of it, or the least likely."""
-    lessons = services.taught(book.name)
-    assert lessons is not None  # else the queue has another order
+    ascending = state.ascending
     words, key, start = ("most", "w_bulk_most", UNLIKELY) if ascending else ("least", "w_bulk_likely", SURE)
     limit = st.slider(f"Only those that are by now likely to at {words}", 0.0, 1.0, start, 0.01, key=key)
     after = lessons.after[undecided]

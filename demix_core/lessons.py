@@ -15,17 +15,15 @@ import numpy as np
 import pandas as pd
 
 from demix_core.classifiers.lessons import SPREADS, Line, corrected, foretold, learn
-from demix_core.classifiers.thresholds import LIKELY, logits
+from demix_core.classifiers.thresholds import LIKELY, logits, shifted
 from demix_core.errors import InputError, RunError
-from demix_core.store import Run
+from demix_core.store import DESCRIBED, Run
 from demix_core.trust.evidence import OPEN, RIGHT, Suspects, judged_patches, read_suspects
 from demix_core.types import DecisionKind, ErrorType, Event
 
-DESCRIBED = "detection/described.npy"
 SURE, UNLIKELY = 0.9, 0.1
 """Probabilities from and up to which open suggestions are counted as settled."""
 
-BY = "command line"
 MISSING = (
     "The run '{run}' keeps nothing for verdicts to teach from: it is of an earlier version. Diagnose its table again, "
     "into a new folder."
@@ -100,11 +98,11 @@ def read_lessons(run: Run) -> dict[ErrorType, Lessons]:
 def taught(lessons: Mapping[ErrorType, Lessons], diagnosis: pd.DataFrame, patches: pd.DataFrame) -> np.ndarray:
     """float64 [P]: the confidence of each suggestion, its log-odds moved as those of its row and type are."""
     rows = pd.Index(diagnosis["row_id"]).get_indexer(pd.Index(patches["row_id"]))
-    odds, kinds = logits(patches["confidence"].to_numpy(float)), patches["error_type"].to_numpy(str)
+    shift, kinds = np.zeros(len(patches)), patches["error_type"].to_numpy(str)
     for kind, lesson in lessons.items():
         mine = kinds == kind.value
-        odds[mine] += (logits(lesson.after) - logits(lesson.before))[rows[mine]]
-    return np.asarray(1 / (1 + np.exp(-odds)))
+        shift[mine] = (logits(lesson.after) - logits(lesson.before))[rows[mine]]
+    return np.asarray(shifted(patches["confidence"].to_numpy(float), shift))
 
 
 def open_suggestions(run: Run, lessons: Mapping[ErrorType, Lessons]) -> pd.DataFrame:
@@ -149,7 +147,7 @@ def newly_likely(run: Run, lessons: Mapping[ErrorType, Lessons]) -> pd.DataFrame
 
 
 def decide(
-    run: Run, suggestions: pd.DataFrame, accept_from: float | None, reject_to: float | None, who: str = BY
+    run: Run, suggestions: pd.DataFrame, accept_from: float | None, reject_to: float | None, who: str
 ) -> list[Event]:
     """Accepts the open suggestions of at least one probability, rejects those of at most the other: two bulk decisions.
 

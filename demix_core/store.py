@@ -10,6 +10,7 @@ split.parquet      row_id, part (train | validation)      held_out.parquet      
 validation.parquet validation_id (first column), raw cells, __target_id: the M rows influence is measured on
 model.safetensors · losses.npy · fit.json · signals/ · detection/ · factors.safetensors · embedding.npy · typical.npy
 halfway.npz · signals/reference.npz · detection/standing.npz · repairs.npz: what rows to come are read against
+detection/described.npy   every row in bytes: what decisions teach from
 blame/ · rehearsal/   state and results of `blame`, of `rehearse`
 patches.parquet · diagnosis.parquet · map_umap.parquet · map_tsne.parquet · summary.json · decisions.sqlite · export/
 samples.json · thresholds.json   rows drawn for review; thresholds that a person moved
@@ -101,6 +102,7 @@ class Parent:
     how: str
 
 
+DESCRIBED = "detection/described.npy"
 CLEANED, UPDATE = "cleaned", "update"
 
 

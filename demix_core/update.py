@@ -34,6 +34,7 @@ from demix_core.signals.base import Reference
 from demix_core.signals.placing import NEW
 from demix_core.stages import PeakMemory, Reporter, Stage
 from demix_core.store import (
+    DESCRIBED,
     UPDATE,
     Manifest,
     Parent,
@@ -51,7 +52,6 @@ from demix_core.summary import summarise
 from demix_core.tablefile import TableFile
 from demix_core.types import Column, ColumnKind, Encoded, FittedModel, Progress, Schema, StageState, no_progress
 from demix_core.work import (
-    DESCRIBED,
     HALFWAY,
     REFERENCE,
     REPAIRS,
@@ -300,7 +300,7 @@ class Update:
         for name in ("probabilities", "wrong", "predictions", "harm", "grad_norm", "loss"):
             np.save(folder / f"{name}.npy", getattr(found, name), allow_pickle=False)
         if found.described is not None:
-            np.save(folder / DESCRIBED, found.described, allow_pickle=False)
+            np.save(folder / Path(DESCRIBED).name, found.described, allow_pickle=False)
         np.save(folder / "validation_rows.npy", self.work.detection.validation_rows, allow_pickle=False)
         thresholds = self.run.json("detection/detection.json")["thresholds"]
         write_json(folder / "detection.json", {"thresholds": thresholds, "trust": {}})

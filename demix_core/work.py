@@ -40,6 +40,7 @@ from demix_core.signals.base import Signals, learn
 from demix_core.signals.shortcuts import RuleGroup, rule_groups
 from demix_core.stages import Outputs
 from demix_core.store import (
+    DESCRIBED,
     TARGET_ID,
     Run,
     patch_table,
@@ -67,9 +68,6 @@ from demix_core.words import FAINT_BELOW, mostly_faint
 
 NEARLY_ALL = 0.9
 """Of flags that are faint, for there to be nothing at all."""
-
-DESCRIBED = "described.npy"
-"""In detection/: what verdicts teach from."""
 
 REFERENCE, STANDING, HALFWAY, REPAIRS = "reference.npz", "standing.npz", "halfway.npz", "repairs.npz"
 """What rows to come are read against: in signals/, in detection/, the model's weights amid epochs, of repairs."""
@@ -549,7 +547,7 @@ def _save_detection(folder: Path, found: Detection) -> None:
     if found.standing is not None:
         save_record(found.standing, folder / STANDING)
     if found.described is not None:
-        np.save(folder / DESCRIBED, found.described, allow_pickle=False)
+        np.save(folder / Path(DESCRIBED).name, found.described, allow_pickle=False)
     for name in DETECTION_ARRAYS:
         np.save(folder / f"{name}.npy", getattr(found, name), allow_pickle=False)
     thresholds = {k.value: float(v) for k, v in found.thresholds.items()}

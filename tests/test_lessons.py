@@ -218,7 +218,7 @@ def test_bulk_decisions_teach_nothing(run: Run) -> None:
     log.close()
     assert not any(one.right + one.wrong for one in lessons.read_lessons(run).values())
     with pytest.raises(InputError, match="one by one"):
-        lessons.decide(run, lessons.open_suggestions(run, lessons.read_lessons(run)), 0.9, None)
+        lessons.decide(run, lessons.open_suggestions(run, lessons.read_lessons(run)), 0.9, None, "Ada")
 
 
 def test_what_is_sure_by_then_is_decided_as_one_and_can_be_taken_back(run: Run) -> None:
@@ -235,7 +235,7 @@ def test_what_is_sure_by_then_is_decided_as_one_and_can_be_taken_back(run: Run) 
     assert len(log.replay()) == 80
     log.close()
     with pytest.raises(InputError, match="can't be both"):
-        lessons.decide(run, left, 0.5, 0.5)
+        lessons.decide(run, left, 0.5, 0.5, "Ada")
 
 
 def test_what_somebody_decided_meanwhile_is_left_alone(run: Run) -> None:

@@ -111,8 +111,8 @@ def _judged(found: Detection, truth: np.ndarray, flags: np.ndarray, verdicts: np
     line = {"right": float((verdicts[:, k] == 1).sum()), "wrong": float((verdicts[:, k] == 0).sum())}
     still = left & flags[:, k]
     line["open"] = float(still.sum())
-    line_of = learn(found.described, before, verdicts[:, k], SPREADS[list(ErrorType)[k]])
-    after = corrected(line_of, found.described, before)
+    taught = learn(found.described, before, verdicts[:, k], SPREADS[list(ErrorType)[k]])
+    after = corrected(taught, found.described, before)
     for when, p in (("before", before), ("after", after)):
         line[f"AP {when}"] = float(average_precision_score(y[left], p[left])) if y[left].any() else np.nan
         likely, unlikely = still & (p >= SURE), still & (p <= UNLIKELY)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from demix_core.classifiers.thresholds import logits
+from demix_core.classifiers.thresholds import logits, shifted
 from demix_core.types import ErrorType
 
 CLIP, LEVELS = 5.0, 25
@@ -89,9 +89,7 @@ def corrected(line: Line | None, x: np.ndarray, p: np.ndarray) -> np.ndarray:
 
     Rows that were judged are moved as the others are: their verdicts stand elsewhere.
     """
-    if line is None:
-        return np.asarray(p, np.float64)
-    return np.asarray(1 / (1 + np.exp(-(logits(p) + line.of(x)))))
+    return np.asarray(p if line is None else shifted(p, line.of(x)), np.float64)
 
 
 def foretold(

@@ -115,7 +115,7 @@ def shift_to_share(p: np.ndarray, share: float) -> np.ndarray:
 
 
 def shifted(p: np.ndarray, shift: float | np.ndarray) -> np.ndarray:
-    """p [N, 3] with all log-odds moved by `shift`, or those of each type by its own, float [3]."""
+    """p [N, 3] with all log-odds moved by `shift`, or those of each type by its own, float [3]; or p [N] by [N]."""
     return 1 / (1 + np.exp(-(logits(p) + shift))) if np.any(shift) else p
 
 
