@@ -5,10 +5,11 @@
 // data: {review, focus, nonce, heard, sheet: {title, close, lines: [[keys, words]]}}. Out: pressed {nonce, queue, tries}.
 
 const WANTED = "aexsjkzyng";
-const OPENING = "eng";                        // keys that open a field: edit, note, jump
+const OPENS = { e: "edit", n: "note", g: "jump" };  // keys that open a field
 const FIELD_PATIENCE = 20000;                 // ms that what was typed waits for its field: a busy machine is slow to show it
 const shared = (window.demixKeys ||= { nonce: String(performance.timeOrigin + performance.now()), seq: 0, queue: [] });
 
+const boxOf = (question) => `.st-key-${question}_box`;
 const typing = (event) => {
   const target = event.composedPath()[0];
   return target instanceof HTMLElement &&
@@ -16,7 +17,7 @@ const typing = (event) => {
       (target.tagName === "INPUT" && !["radio", "checkbox", "range", "button"].includes(target.type)));
 };
 
-const dialogOpen = () => !!document.querySelector("[role=dialog][aria-modal=true]");
+const dialogOpen = () => !!document.querySelector("[role=dialog][aria-modal=true], [data-testid=stDialog]");  // ours, Streamlit's
 
 function name(event) {
   const key = event.key.toLowerCase();
@@ -51,7 +52,18 @@ function collect(event) {                      // typed ahead of the field; true
 function flush(field, ahead) {
   shared.ahead = null;
   if (ahead.text) put(field, ahead.text);
-  if (ahead.enter) setTimeout(() => field.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", code: "Enter", keyCode: 13, bubbles: true })), 60);
+  if (ahead.enter) setTimeout(() => enter(field), 60);
+}
+
+function enter(field) {
+  field.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", code: "Enter", keyCode: 13, bubbles: true }));
+}
+
+function giveBack(event) {                     // the dialog took the focus away again: what is typed is still for its field
+  const field = shared.held;
+  if (!field?.isConnected || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key.length === 1) field.focus();   // the letter itself follows the focus
+  if (event.key === "Enter") { event.preventDefault(); field.focus(); enter(field); }
 }
 
 function fieldIn(box) {                        // Streamlit heeds Enter only where the form has its button, which comes after the field
@@ -61,7 +73,7 @@ function fieldIn(box) {                        // Streamlit heeds Enter only whe
 function focusField(wish) {
   if (!wish || shared.focused === wish) return;
   shared.focused = wish;
-  const box = `.st-key-${wish.split(" ")[0]}_box`;
+  const box = boxOf(wish.split(" ")[0]);
   const until = performance.now() + FIELD_PATIENCE;
   const mine = shared.ahead;                   // what is typed after a later key is for that key's field
   const waits = () => mine && shared.ahead === mine;
@@ -83,6 +95,7 @@ function focusField(wish) {
       if (!typed && field.selectionEnd - field.selectionStart !== field.value.length) field.select();
     }
     const late = waits() && performance.now() < until;
+    shared.held = frames > 0 ? field : null;
     if (frames-- > 0 || late) requestAnimationFrame(look);
     else if (waits()) shared.ahead = null;
   };
@@ -206,8 +219,13 @@ function send() {
   shared.timer = setTimeout(send, Math.max(20, shared.until - performance.now()));
 }
 
+// The dialog may give its field the focus before we do: what is typed there by then comes after what was typed ahead.
+const early = (event) => !!(shared.ahead && event.composedPath()[0].closest?.(boxOf(shared.ahead.question)));
+
 function first(event) {                        // before the map, which has keys of its own, may take what is typed ahead
-  if (!shared.open && !typing(event) && collect(event)) event.stopImmediatePropagation();
+  if (shared.open || (typing(event) && !early(event))) return;
+  if (collect(event)) event.stopImmediatePropagation();
+  else giveBack(event);
 }
 
 function pressed(event) {
@@ -220,7 +238,7 @@ function pressed(event) {
   event.preventDefault();
   shared.seq += 1;
   shared.queue = [...shared.queue, [shared.seq, key]];
-  if (OPENING.includes(key)) shared.ahead = { seq: shared.seq, text: "", enter: false };
+  if (key in OPENS) shared.ahead = { seq: shared.seq, question: OPENS[key], text: "", enter: false };
   send();
 }
 

@@ -44,7 +44,22 @@ TYPED = 300
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("workspace")
-    for name in ("keys", "map", "fields", "late", "button", "screen", "links", "two", "hands", "taught", "example"):
+    for name in (
+        "keys",
+        "map",
+        "fields",
+        "late",
+        "taken",
+        "behind",
+        "robbed",
+        "button",
+        "screen",
+        "links",
+        "two",
+        "hands",
+        "taught",
+        "example",
+    ):
         fake_run.make(folder / "runs" / name, n=3000 if name == "keys" else 1500)
     return folder
 
@@ -238,17 +253,40 @@ UNREADY = """() => {
   };
 }"""
 """The field stands but takes no focus yet, as a dialog on a busy machine does while it opens."""
+TAKEN = """() => {
+  const soon = window.requestAnimationFrame;
+  window.requestAnimationFrame = (act) => setTimeout(() => soon(act), 300);
+  new MutationObserver((_, watch) => {
+    const field = document.querySelector(".st-key-note_box input");
+    if (field) { watch.disconnect(); field.focus(); }
+  }).observe(document.body, { childList: true, subtree: true });
+}"""
+"""The field gets its focus from somebody else, as an opening dialog gives it, a while before our own hand is on it."""
+ROBBED = """() => {
+  const soon = window.requestAnimationFrame;
+  window.requestAnimationFrame = (act) => setTimeout(() => soon(act), 300);
+  const once = (event) => {
+    if (event.isTrusted || !event.target.closest(".st-key-note_box")) return;
+    window.removeEventListener("input", once, true);
+    setTimeout(() => event.target.blur(), 30);
+  };
+  window.addEventListener("input", once, true);
+}"""
+"""The field loses its focus just after it got what was typed ahead, as an opening dialog takes it."""
 
 
-def test_what_is_typed_ahead_waits_until_the_field_takes_it(browser: Browser, address: str, workspace: Path) -> None:
-    page = opened(browser, address, "late")
+@pytest.mark.parametrize(("name", "hindrance"), [("late", UNREADY), ("taken", TAKEN), ("robbed", ROBBED)])
+def test_what_is_typed_ahead_waits_until_the_field_takes_it(
+    browser: Browser, address: str, workspace: Path, name: str, hindrance: str
+) -> None:
+    page = opened(browser, address, name)
     _, patch = current(page)
-    page.evaluate(UNREADY)
+    page.evaluate(hindrance)
     said = "the branch says that this call was made twice, by two people"
     page.keyboard.type("n" + said, delay=20)
     page.keyboard.press("Enter")
     page.get_by_text("Note: row").wait_for()
-    events = Run(workspace / "runs" / "late").decisions().events()
+    events = Run(workspace / "runs" / name).decisions().events()
     assert [(e.kind, e.patch_ids, e.reason) for e in events] == [(DecisionKind.NOTE, (patch,), said)]
     assert errors_of(page) == []
     page.close()
@@ -269,6 +307,25 @@ HELD_ANSWERS = """() => {
 }"""
 """With `window.hold` the server's answers wait for `letGo()`, or for a second from the one on that has the words
 `window.holdFrom`; `window.passed` milliseconds seem to have gone by."""
+
+
+def test_keys_decide_nothing_behind_an_open_question(browser: Browser, address: str, workspace: Path) -> None:
+    page = opened(browser, address, "behind")
+    _, patch = current(page)
+    page.keyboard.press("n")
+    page.locator(".st-key-note_box input:focus").wait_for()
+    page.wait_for_timeout(500)  # the field is held on to for as long
+    page.keyboard.press("Tab")  # to the button: letters are not typed into anything now
+    page.locator(".st-key-note_box input:not(:focus)").wait_for()
+    page.keyboard.type("as")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("[role=dialog]", state="detached")
+    page.keyboard.press("x")
+    wait_decided(page, 1)
+    events = Run(workspace / "runs" / "behind").decisions().events()
+    assert [(e.kind, e.patch_ids) for e in events] == [(DecisionKind.REJECT, (patch,))]
+    assert errors_of(page) == []
+    page.close()
 
 
 def test_enter_typed_ahead_waits_for_the_button_that_saves(browser: Browser, address: str, workspace: Path) -> None:
