@@ -198,7 +198,7 @@ def pairs(patches: pd.DataFrame, events: Sequence[Event]) -> list[Pair]:
     seconds: dict[tuple[int, str], Event] = {}
     for e in standing:
         for i in e.patch_ids:
-            if e.kind in STANDS:
+            if e.kind in (*STANDS, DecisionKind.CORRECT):
                 decisions.setdefault(i, []).append(e)
             elif e.kind.second:
                 seconds[i, e.reviewer] = e

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -390,6 +391,32 @@ def report(
 
     made = write_report(Run.open(folder), out)
     reports.written(made)
+
+
+@app.command()
+def correct(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run.")],
+    row: Annotated[int, typer.Option(help="The training row, by its number in the file, from 0.")],
+    column: Annotated[str | None, typer.Option(help="The cell's column.")] = None,
+    to: Annotated[str | None, typer.Option(help="The cell's right value; '' for none.")] = None,
+    drop: Annotated[bool, typer.Option("--drop", help="Leave the whole row out.")] = False,
+    reviewer: Annotated[str, typer.Option(help="In whose name.")] = "command line",
+    reason: Annotated[str, typer.Option(help="Why; it is kept with the decision.")] = "",
+) -> None:
+    """Correct a cell yourself, or leave a row out, whether or not something was suggested for it."""
+    from demix_core import corrections as own
+
+    if drop == (column is not None or to is not None) or (column is None) != (to is None):
+        raise InputError("Say --column and --to for a cell, or --drop for the whole row.")
+    run = Run.open(folder)
+    table = own.Table(run.schema(), run.rows(), run.diagnosis(), run.patches())
+    with closing(run.decisions()) as log:
+        if column is not None and to is not None:
+            own.correct(log, table, row, column, to, reviewer, reason)
+        else:
+            own.leave_out(log, table, row, reviewer, reason)
+    what = f"left out row {row}" if drop else f"'{column}' of row {row} is '{to}' from now on"
+    reports.say(f"Kept in the run's decisions: {what}. 'export' writes it.")
 
 
 @app.command()

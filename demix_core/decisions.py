@@ -7,25 +7,32 @@ it, so any event can be taken back without losing later ones. Several people, ta
 from __future__ import annotations
 
 import json
+import secrets
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from demix_core.errors import RunError, StorageError
-from demix_core.store import write_file
-from demix_core.types import DecisionKind, Event
+from demix_core.store import patch_table, write_file
+from demix_core.types import Action, DecisionKind, ErrorType, Event
 
 FORMAT = "demix-decisions"
 VERSION = 1
 BUSY_SECONDS = 30
 STANDS = (DecisionKind.ACCEPT, DecisionKind.EDIT, DecisionKind.REJECT)
 """The kinds that say what becomes of a patch."""
+OWN_FROM = 2**40
+"""Ids of patches that people made themselves begin here. They are drawn at random, so that logs can be put together."""
+OWN_FIELDS = {"row_id": int, "error_type": str, "action": str, "column": str, "old": str, "new": str}
+"""What an event of the kind CORRECT says of its patch."""
+BY_HAND = "Corrected by hand."
 
 _META = sa.MetaData()
 _EVENTS = sa.Table(
@@ -80,6 +87,12 @@ class DecisionLog:
     def edit(self, patch_id: int, value: str, reviewer: str = "", reason: str = "") -> Event:
         """Takes the person's own value for the patch's cell, or types.DROP_VALUE to drop the row."""
         return self._add(DecisionKind.EDIT, (patch_id,), reviewer, value=value, reason=reason)
+
+    def correct(self, patch: Mapping[str, Any], reviewer: str = "", reason: str = "") -> Event:
+        """Accepts a patch of the person's own, which comes along. patch: OWN_FIELDS; corrections.py checks it first."""
+        value = json.dumps({name: patch[name] for name in OWN_FIELDS}, ensure_ascii=False)
+        patch_id = OWN_FROM + secrets.randbelow(2**31)
+        return self._add(DecisionKind.CORRECT, (patch_id,), reviewer, value=value, reason=reason)
 
     def note(self, ids: Iterable[int], reviewer: str = "", reason: str = "") -> Event:
         """A remark; changes no state."""
@@ -176,6 +189,7 @@ class DecisionLog:
             raise RunError(f"{name} can't be read as decisions; export them again.") from error
         if header["input_sha256"] != input_hash:
             raise RunError(f"{name} was made for another table than this run's; use the decisions of the same input.")
+        own_patches(events)  # damaged ones are found before anything is written
         self._append_all(events)
         return len(events)
 
@@ -228,9 +242,45 @@ def replay(events: Sequence[Event]) -> dict[int, PatchState]:
     """The newest live accept, edit or reject of each patch."""
     states: dict[int, PatchState] = {}
     for e in live(events):
-        if e.kind in STANDS:
+        if e.kind is DecisionKind.CORRECT:
+            states[e.patch_ids[0]] = PatchState(DecisionKind.ACCEPT, None, e.seq)
+        elif e.kind in STANDS:
             states.update(dict.fromkeys(e.patch_ids, PatchState(e.kind, e.value, e.seq)))
     return states
+
+
+# ---- patches that people made themselves ------------------------------------------------------------------------
+
+
+def own_patch(event: Event) -> dict[str, Any]:
+    """The patch that an event of the kind CORRECT brings along, as a row of patches. RunError: it is damaged."""
+    try:
+        said = json.loads(event.value or "")
+        patch = {name: kind(said[name]) for name, kind in OWN_FIELDS.items()}
+        patch |= {"error_type": ErrorType(patch["error_type"]).value, "action": Action(patch["action"]).value}
+        (patch_id,) = event.patch_ids
+    except (ValueError, TypeError, KeyError) as error:
+        raise RunError(f"Decision {event.seq} is damaged: it says no correction; take the decisions anew.") from error
+    if patch_id < OWN_FROM:
+        raise RunError(f"Decision {event.seq} is damaged: it would correct a suggestion; take the decisions anew.")
+    column = None if patch["action"] == Action.DROP else patch["column"]
+    reason = event.reason or BY_HAND
+    return {**patch, "column": column, "patch_id": patch_id, "confidence": 1.0, "reason": reason, "gain": float("nan")}
+
+
+def own_patches(events: Sequence[Event]) -> pd.DataFrame:
+    """The patches of people's own that stand, as the table of patches; oldest first."""
+    return patch_table([own_patch(e) for e in live(events) if e.kind is DecisionKind.CORRECT])
+
+
+def with_own(suggested: pd.DataFrame, events: Sequence[Event]) -> pd.DataFrame:
+    """The suggested patches, and after them people's own."""
+    own = own_patches(events)
+    if own.empty:
+        return suggested
+    both = pd.concat([suggested, own.drop_duplicates("patch_id", keep="last")], ignore_index=True)
+    column = both["column"].astype(object)
+    return both.assign(column=column.where(column.notna(), None))
 
 
 def deciders(events: Sequence[Event]) -> dict[int, str]:
@@ -255,7 +305,7 @@ def others(events: Sequence[Event], reviewer: str, since: int = 0) -> dict[int, 
 def stood(events: Sequence[Event], patch_id: int, before: int | None = None) -> Event | None:
     """The decision that stands for one patch, or that stood before event number `before`; None for none."""
     for e in reversed(live(events)):
-        if e.kind in STANDS and (before is None or e.seq < before) and patch_id in e.patch_ids:
+        if e.kind in (*STANDS, DecisionKind.CORRECT) and (before is None or e.seq < before) and patch_id in e.patch_ids:
             return e
     return None
 

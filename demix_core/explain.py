@@ -228,7 +228,7 @@ class Explainer:
     @cached_property
     def _reasons(self) -> dict[tuple[int, str], list[str]]:
         reasons: dict[tuple[int, str], list[str]] = {}
-        patches = self.run.patches()
+        patches = self.run.suggested()
         for row_id, kind, reason in zip(patches["row_id"], patches["error_type"], patches["reason"], strict=True):
             reasons.setdefault((int(row_id), str(kind)), []).append(str(reason))
         return reasons
@@ -236,7 +236,7 @@ class Explainer:
     @cached_property
     def _patched(self) -> dict[tuple[int, str], tuple[str, str]]:
         """{(row id, column): (suggested text, reason)} of the suggested cells."""
-        patches = self.run.patches()
+        patches = self.run.suggested()
         cells = patches[patches["error_type"] == ErrorType.FEATURE.value]
         found = {}
         for patch in cells.to_dict("records"):

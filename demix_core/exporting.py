@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from demix_core.decisions import DecisionLog
+from demix_core.decisions import DecisionLog, with_own
 from demix_core.errors import InputError
 from demix_core.repairs.apply import as_in_file, plan, write, write_changes_csv
 from demix_core.store import Run
@@ -52,7 +52,7 @@ def export(
     source = run.input_path()
     if out.resolve() == source.resolve():
         raise InputError(f"'{out}' is the run's own copy of the input; write the cleaned table somewhere else.")
-    patches = run.patches()
+    patches = run.suggested()
     digest = run.manifest().inputs["train"]["sha256"]
     chosen = None if accept is None else accepted(run, accept, min_confidence)
     if chosen is None and decisions is None:
@@ -82,7 +82,7 @@ def accepted(run: Run, accept: str, min_confidence: float | None) -> list[int]:
     unknown = [word for word in given if word != "all" and word not in words]
     if unknown:
         raise InputError(f"--accept does not know '{unknown[0]}'; write all, or some of {', '.join(words)}.")
-    patches = run.patches()
+    patches = run.suggested()
     types = set(words.values()) if "all" in given else {words[word] for word in given}
     sure = patches["recommended"] if min_confidence is None else patches["confidence"] >= min_confidence
     wanted = patches["error_type"].isin(types) & sure & passing(run.diagnosis(), patches, read_limits(run))
@@ -93,7 +93,8 @@ def _write(
     run: Run, patches: pd.DataFrame, log: DecisionLog, source: Path, out: Path, digest: str, with_weights: bool
 ) -> Exported:
     table = TableFile.read(source)
-    changes = as_in_file(plan(patches, log.replay(), log.events()), table, run.schema())
+    events = log.events()
+    changes = as_in_file(plan(with_own(patches, events), log.replay(), events), table, run.schema())
     changed, decided = (out.with_name(f"{out.stem}.{what}") for what in ("changes.csv", "decisions.jsonl"))
     write(table, changes, out, with_weights)
     write_changes_csv(changes, changed)

@@ -1,7 +1,8 @@
 """What the decisions on a run teach of its open suggestions; decides those that are sure by then, if asked to.
 
 Verdicts are decisions made one by one, as for thresholds (trust/evidence.py): a row with a suggestion of a type is
-right when one of them was accepted or edited, wrong when all were rejected. What the diagnosis wrote stays as it is.
+right when one of them was accepted or edited, wrong when all were rejected. A row that was not flagged is right where a
+person corrected it. What the diagnosis wrote stays as it is.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ import pandas as pd
 
 from demix_core.classifiers.lessons import SPREADS, Line, corrected, foretold, learn
 from demix_core.classifiers.thresholds import LIKELY, logits, shifted
+from demix_core.decisions import OWN_FROM, PatchState
 from demix_core.errors import InputError, RunError
 from demix_core.store import DESCRIBED, Run
 from demix_core.trust.evidence import OPEN, RIGHT, Suspects, judged_patches, read_suspects
-from demix_core.types import DecisionKind, ErrorType, Event
+from demix_core.types import Action, DecisionKind, ErrorType, Event
 
 SURE, UNLIKELY = 0.9, 0.1
 """Probabilities from and up to which open suggestions are counted as settled."""
@@ -68,16 +70,28 @@ class Lessons:
         return foretold(self.described, self.before, self.verdicts, SPREADS[self.error_type])
 
 
+def corrected_rows(patches: pd.DataFrame, states: Mapping[int, PatchState]) -> dict[ErrorType, np.ndarray]:
+    """Row ids per type where a correction of a person's own stands: nothing was suggested, and they were wrong."""
+    standing = [i for i, state in states.items() if i >= OWN_FROM and state.kind is not DecisionKind.REJECT]
+    own = patches[patches["patch_id"].isin(standing) & (patches["action"] != Action.DROP)]
+    return {kind: own.loc[own["error_type"] == kind.value, "row_id"].unique() for kind in ErrorType}
+
+
 def lessons_of(
-    diagnosis: pd.DataFrame, described: np.ndarray, suspects: Mapping[ErrorType, Suspects]
+    diagnosis: pd.DataFrame,
+    described: np.ndarray,
+    suspects: Mapping[ErrorType, Suspects],
+    own: Mapping[ErrorType, np.ndarray] | None = None,
 ) -> dict[ErrorType, Lessons]:
-    """Per type. diagnosis: the run's, N rows; described: int8 [N, D], of the same rows."""
+    """Per type. diagnosis: the run's, N rows; described: int8 [N, D], of the same rows; own: of corrected_rows."""
     place = pd.Index(diagnosis["row_id"])
     found = {}
     for kind, suspect in suspects.items():
         verdicts, pool = np.full(len(diagnosis), np.nan), suspect.pool
         known = pool.judged != OPEN
         verdicts[place.get_indexer(pd.Index(pool.row_ids[known]))] = pool.judged[known] == RIGHT
+        if own is not None:
+            verdicts[place.get_indexer(pd.Index(own[kind]))] = 1
         before = diagnosis[kind.probability_column].to_numpy(float)
         found[kind] = Lessons(kind, before, verdicts, described)
     return found
@@ -92,7 +106,12 @@ def read_described(run: Run) -> np.ndarray:
 
 def read_lessons(run: Run) -> dict[ErrorType, Lessons]:
     """Of a finished run. RunError: the run keeps nothing to teach from."""
-    return lessons_of(run.diagnosis(), read_described(run), read_suspects(run))
+    described, suspects = read_described(run), read_suspects(run)
+    own = None
+    if (run / "decisions.sqlite").exists():  # looking makes no log
+        with closing(run.decisions()) as log:
+            own = corrected_rows(run.patches(), log.replay())
+    return lessons_of(run.diagnosis(), described, suspects, own)
 
 
 def taught(lessons: Mapping[ErrorType, Lessons], diagnosis: pd.DataFrame, patches: pd.DataFrame) -> np.ndarray:

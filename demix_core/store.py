@@ -24,7 +24,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -342,6 +342,16 @@ class Run:
         return frame
 
     def patches(self) -> pd.DataFrame:
+        """The suggested patches, and after them those that people made themselves (decisions.own_patches)."""
+        from demix_core.decisions import with_own
+
+        suggested = self.suggested()
+        if not (self / "decisions.sqlite").exists():  # looking makes no log
+            return suggested
+        with closing(self.decisions()) as log:
+            return with_own(suggested, log.events())
+
+    def suggested(self) -> pd.DataFrame:
         """patch_id (0..P−1), row_id, error_type, action, column (None for reweight), old, new, confidence, reason,
         gain, recommended, alternatives (JSON: [[text, probability or null], …]), pattern, partner ("" but for swaps).
         """

@@ -26,7 +26,7 @@ ESTIMATED = (
 
 def summarise(run: Run, manifest: Manifest, notes: Sequence[str]) -> dict[str, Any]:
     """The content of summary.json for a finished run. notes: what a person should know of it."""
-    diagnosis, patches = run.diagnosis(), run.patches()
+    diagnosis, patches = run.diagnosis(), run.suggested()
     flags = diagnosis[[k.value for k in ErrorType]]
     split = run.split()["part"].value_counts()
     settings, fitted = manifest.settings, run.json("fit.json")

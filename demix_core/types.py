@@ -81,14 +81,16 @@ class Action(StrEnum):
 
 
 class DecisionKind(StrEnum):
-    """Kinds of events in the decision log. Only ACCEPT, EDIT and REJECT stand for a patch.
+    """Kinds of events in the decision log. Only ACCEPT, EDIT and REJECT stand for a suggested patch.
 
-    The SECOND_ ones are a second reviewer's opinion in a blind review: kept beside the decision, never in its place.
+    CORRECT brings a patch of a person's own along and accepts it (see decisions.own_patches). The SECOND_ ones are a
+    second reviewer's opinion in a blind review: kept beside the decision, never in its place.
     """
 
     ACCEPT = "accept"
     EDIT = "edit"
     REJECT = "reject"
+    CORRECT = "correct"
     REVERT = "revert"
     NOTE = "note"
     SECOND_ACCEPT = "second_accept"
@@ -103,6 +105,8 @@ class DecisionKind(StrEnum):
     @property
     def verdict(self) -> DecisionKind:
         """ACCEPT, EDIT or REJECT, whoever said it; REVERT and NOTE are themselves."""
+        if self is DecisionKind.CORRECT:
+            return DecisionKind.ACCEPT
         return DecisionKind(self.value.removeprefix("second_"))
 
 
@@ -239,7 +243,7 @@ class Patch:
 class Event:
     """One line of the decision log. patch_ids: the patches it speaks of; reverts: the seq it takes back, or None.
 
-    value: for EDIT the new cell text, or the word given by DROP_VALUE to drop the row.
+    value: for EDIT the new cell text, or the word given by DROP_VALUE to drop the row; for CORRECT the patch as JSON.
     """
 
     seq: int

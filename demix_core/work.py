@@ -534,7 +534,7 @@ def retire_decisions(run: Run, patches: pd.DataFrame) -> None:
     """Puts a decision log aside (decisions.1.sqlite, …) when the patches it speaks of are about to change."""
     if not (run / "decisions.sqlite").exists():
         return
-    if (run / "patches.parquet").exists() and run.patches().astype(str).equals(patches.astype(str)):
+    if (run / "patches.parquet").exists() and run.suggested().astype(str).equals(patches.astype(str)):
         return
     number = 1 + len(list(run.path.glob("decisions.*.sqlite")))
     for suffix in ("-wal", "-shm", ""):

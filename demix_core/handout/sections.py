@@ -26,6 +26,7 @@ MOST_CLASSES, MOST_COLUMNS, MOST_PATTERNS, MOST_EVENTS = 12, 60, 40, 30
 
 DECIDED_WORDS = {DecisionKind.ACCEPT: "accepted", DecisionKind.EDIT: "edited", DecisionKind.REJECT: "rejected"}
 EVENT_WORDS = DECIDED_WORDS | {
+    DecisionKind.CORRECT: "corrected by hand",
     DecisionKind.REVERT: "took back",
     DecisionKind.NOTE: "note on",
     DecisionKind.SECOND_ACCEPT: "second opinion, accept:",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from demix_core.decisions import OWN_FROM
 from demix_core.errors import InputError, RunError
 from demix_core.store import Run, write_json
 from demix_core.types import ErrorType
@@ -44,11 +45,11 @@ def in_force(run: Run) -> dict[ErrorType, float]:
 
 
 def passing(diagnosis: pd.DataFrame, patches: pd.DataFrame, limits: dict[ErrorType, float]) -> np.ndarray:
-    """bool [P]: the suggestions whose row reaches the person's threshold of their type."""
+    """bool [P]: the suggestions whose row reaches the person's threshold of their type, and all corrections."""
     keep = np.ones(len(patches), bool)
     kinds = patches["error_type"].to_numpy(str)
     for kind, limit in limits.items():
-        mine = kinds == kind.value
+        mine = (kinds == kind.value) & (patches["patch_id"] < OWN_FROM).to_numpy()
         score = diagnosis.set_index("row_id")[kind.probability_column]
         keep[mine] = score.reindex(patches["row_id"].to_numpy()[mine]).to_numpy() >= limit
     return keep
