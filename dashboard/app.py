@@ -70,6 +70,7 @@ garbage.set_libraries_aside()
 st.set_page_config(page_title=texts.APP, page_icon=LOGO, layout="wide", initial_sidebar_state="expanded")
 st.logo(LOGO, size="large")
 st.html(components.style_sheet())
+services.look_anew()
 try:
     if get().run is None:
         arrive()

@@ -1,10 +1,11 @@
-"""The two questions that a key asks on the review: a note on the row in view, and which row to go to."""
+"""What a key asks on the review: a note on the row in view, which row to go to, which cell is wrong there."""
 
 from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import deciding, services, texts, widgets
+from dashboard import deciding, review, services, texts, widgets
+from dashboard.review import Book
 from dashboard.state import State
 
 
@@ -12,7 +13,12 @@ def dialog(state: State) -> None:
     """The open question, if there is one; Esc closes it."""
     if not state.asking:
         return
-    title, body = {"note": (f"Note on row {state.row}", _note), "jump": ("Go to a row", _jump)}[state.asking]
+    questions = {
+        "note": (f"Note on row {state.row}", _note),
+        "jump": ("Go to a row", _jump),
+        "correct": (f"Correct row {state.row}", _correct),
+    }
+    title, body = questions[state.asking]
     st.dialog(title, on_dismiss=lambda: state.ask(""))(body)(state)
 
 
@@ -45,3 +51,34 @@ def _jump(state: State) -> None:
             st.error(problem, icon=":material/error:")
         else:
             st.rerun()
+
+
+def _correct(state: State) -> None:
+    book, row = services.book(str(state.run)), int(state.row or 0)
+    cells, suspects = book.rows.loc[row], list(book.diagnosis.iloc[book.row_at[row]]["suspect_columns"])
+    names = [*suspects, *(name for name in cells.index if name not in suspects)]
+    column = str(st.selectbox("Which cell is wrong?", names, key=f"w_correct_{state.edits}"))
+    with st.container(key="correct_box"), st.form("correct", border=False, enter_to_submit=True):
+        typed = _right_value(state, book, column, str(cells[column]))
+        save, drop = st.columns(2, gap="small")
+        saved = widgets.pressed(
+            state, save.form_submit_button, "Save", "correct_save", type="primary", width="stretch"
+        )  # fmt: skip
+        dropped = widgets.pressed(state, drop.form_submit_button, "Leave the row out", "correct_drop", width="stretch")
+    problem = deciding.correct(state, column, typed) if saved else ""
+    if dropped:
+        deciding.leave_out(state)
+    if problem:
+        st.error(problem, icon=":material/error:")
+    elif saved or dropped:
+        st.rerun()
+    st.caption(texts.CORRECTION_WORDS)
+
+
+def _right_value(state: State, book: Book, column: str, now: str) -> str:
+    """A field that holds the cell as it is; a label is chosen among the classes."""
+    label = texts.RIGHT_VALUE.format(column=column, now=review.shown(now))
+    if column == book.schema.target and book.schema.classes:
+        others = [name for name in book.schema.classes if name != now.strip()]
+        return str(st.selectbox(label, others, key=f"w_right_{state.edits}_{column}"))
+    return str(st.text_input(label, now, key=f"w_right_{state.edits}_{column}"))

@@ -16,6 +16,7 @@ import streamlit as st
 from dashboard import address, components, review, services, texts
 from dashboard.review import Book
 from dashboard.state import DRAWN, STATES, Filters, State
+from demix_core.errors import InputError
 from demix_core.types import DROP_VALUE, DecisionKind, ErrorType, Event
 from demix_core.views import View
 
@@ -323,7 +324,15 @@ def undo(state: State) -> None:
     state.edit(False)
     state.say(texts.NOTHING_TO_UNDO if event is None else f"Took back {texts.suggestions(len(event.patch_ids))}.")
     if event is not None and len(event.patch_ids) == 1:
-        look_at_position(state, book, book.patch_at[event.patch_ids[0]])
+        _show(state, book, event)
+
+
+def _show(state: State, before: Book, event: Event) -> None:
+    """The row of a single decision just taken back, with its suggestion, if there still is one."""
+    at = before.patch_at.get(event.patch_ids[0])
+    if at is not None:
+        look_at_position(state, before, at)
+        still_there(state, services.book(str(state.run)))
 
 
 def redo(state: State) -> None:
@@ -334,9 +343,58 @@ def redo(state: State) -> None:
     state.edit(False)
     state.say(texts.NOTHING_TO_REDO if event is None else f"Did again {texts.suggestions(len(event.patch_ids))}.")
     if event is not None and len(event.patch_ids) == 1:
-        here = book.patch_at[event.patch_ids[0]]
+        here = book.patch_at.get(event.patch_ids[0])
+        if here is None:  # a correction, which is in the book by now
+            book = services.book(str(state.run))
+            look_at_position(state, book, book.patch_at.get(event.patch_ids[0]))
+            return
         target = following(order, here, queue_of(state, book, codes_of(state)))
         look_at_position(state, book, here if target is None else target)
+
+
+def edit(state: State) -> None:
+    """Opens the field for an own value; where nothing is suggested, the question which cell is wrong."""
+    if state.patch is None:
+        ask_correction(state)
+    else:
+        state.edit(True)
+
+
+def ask_correction(state: State) -> None:
+    """Opens the question which cell of the row in view is wrong, and what is right."""
+    if state.blind:
+        state.say(texts.NO_CORRECTION_BLIND)
+    elif state.row is not None:
+        state.ask("correct")
+
+
+def correct(state: State, column: str, typed: str) -> str:
+    """Writes the person's own value into a cell of the row in view; what is wrong with the value, or ''."""
+    row = int(state.row or 0)
+    try:
+        event = services.correct(str(state.run), row, column, typed, state.reviewer)
+    except InputError as error:
+        return str(error)
+    _corrected(state, event, texts.CORRECTED.format(row=row, column=column, value=review.shown(typed)))
+    return ""
+
+
+def leave_out(state: State) -> None:
+    """Leaves the row in view out of the cleaned table."""
+    event = services.leave_out(str(state.run), int(state.row or 0), state.reviewer)
+    _corrected(state, event, texts.CORRECTED_OUT.format(row=state.row))
+
+
+def _corrected(state: State, event: Event, said: str) -> None:
+    state.look_at(state.row, event.patch_ids[0])
+    state.ask("")
+    state.say(said)
+
+
+def still_there(state: State, book: Book) -> None:
+    """A correction that somebody has taken back is no longer in view; its row is."""
+    if state.patch is not None and state.patch not in book.patch_at:
+        look_at_row(state, int(state.row or 0))
 
 
 def ask_note(state: State) -> None:
@@ -395,7 +453,8 @@ def revert(state: State, seq: int) -> None:
 
 ACTIONS: dict[str, Callable[[State], None]] = {
     "a": accept,
-    "e": lambda state: state.edit(True),
+    "e": edit,
+    "c": ask_correction,
     "x": reject,
     "s": lambda state: move(state, 1),
     "j": lambda state: move(state, 1),
@@ -409,6 +468,7 @@ ACTIONS: dict[str, Callable[[State], None]] = {
 
 def hear(state: State) -> None:
     """Acts upon everything the components have said since the last time, each thing once."""
+    still_there(state, services.book(str(state.run)))
     keys, at_map, at_queue, fed = (st.session_state.get(name) or {} for name in ("keys", "map", "queue", "map_feed"))
     with state.lock:
         for seq, key in state.fresh_keys(keys.get("pressed")):
@@ -460,6 +520,6 @@ def is_decision(event: Event) -> bool:
 
 
 def field_wanted(state: State) -> str:
-    """Which field the keyboard should be in: 'edit 3', 'note 4', 'jump 5'; the number makes each wish a new one."""
+    """Which field the keyboard should be in: 'edit 3', 'note 4', 'jump 5', 'correct 6'; numbers make each one new."""
     what = "edit" if state.editing else state.asking
     return f"{what} {state.edits}" if what else ""

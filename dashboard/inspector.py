@@ -39,7 +39,7 @@ def inspector(state: State, book: Book, codes: np.ndarray) -> None:
             suggestions(state, book, codes)
             suggestion(book, patch)
             as_taught(state, book)
-    decide_buttons(state, deciding.may_decide(state))
+    decide_buttons(state)
     st.segmented_control(
         "Evidence",
         PANELS,
@@ -52,6 +52,11 @@ def inspector(state: State, book: Book, codes: np.ndarray) -> None:
     )
     with st.container(height=PANEL_HEIGHT, key="panel_body"):
         DRAW[state.panel](book, state.row)
+        if state.panel == PANELS[0] and not state.blind:
+            st.button(
+                "Correct a cell :gray[C]", key="correct", type="tertiary", icon=":material/edit_note:",
+                on_click=deciding.ask_correction, args=(state,), help=texts.CORRECT_HELP,
+            )  # fmt: skip
 
 
 def title(state: State, book: Book, codes: np.ndarray) -> None:
@@ -60,7 +65,8 @@ def title(state: State, book: Book, codes: np.ndarray) -> None:
     kinds = [t for t in ErrorType if row[t.value]]
     pills = " ".join(pill(t, float(row[t.probability_column])) for t in kinds) or f"<small>{texts.ROW_CLEAN}</small>"
     code = 0 if state.patch is None else codes[book.patch_at[state.patch]]
-    decided = f'<small class="dx-decided">{STATES[code]}{_by_whom(state)}</small>' if code else ""
+    said = texts.BY_HAND if state.patch in book.own and STATES[code] == "accepted" else STATES[code]
+    decided = f'<small class="dx-decided">{said}{_by_whom(state)}</small>' if code else ""
     st.html(
         f'<div class="dx-title" id="inspector" data-row="{state.row}" data-patch="{state.patch}">'
         f"Row {state.row} {pills} {decided}</div>"
@@ -199,8 +205,10 @@ def _own_value(patch: pd.Series, start: str) -> str:
     return str(chosen) if chosen is not None and value == start else value
 
 
-def decide_buttons(state: State, enabled: bool) -> None:
-    """Accept, edit, reject."""
+def decide_buttons(state: State) -> None:
+    """Accept, edit, reject; where nothing is suggested, a cell of one's own choice can be edited."""
+    may = deciding.may_decide(state)
+    enabled = {"Accept": may, "Edit": may or (state.patch is None and not state.blind), "Reject": may}
     places = st.columns(3, gap="small")
     for place, (word, key) in zip(
         places,
@@ -213,7 +221,7 @@ def decide_buttons(state: State, enabled: bool) -> None:
             key=word.lower(),
             on_click=deciding.ACTIONS[key.lower()],
             args=(state,),
-            disabled=not enabled,
+            disabled=not enabled[word],
             width="stretch",
             help=f"Key {key}",
         )
@@ -392,7 +400,7 @@ def training(found: Training | None) -> None:
 
 def decided_words(book: Book, event: Event, mine: set[int]) -> str:
     """'2026-11-24 12:01, dashboard: accepted y → no (with 13 others)'."""
-    at = [book.patch_at[i] for i in event.patch_ids if i in mine]
+    at = [book.patch_at[i] for i in event.patch_ids if i in mine and i in book.patch_at]
     changes = []
     for i in at:
         patch = book.patches.iloc[i]

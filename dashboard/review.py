@@ -7,7 +7,7 @@ Pure functions over arrays; no screen, no disk. Letters: N diagnosed rows, P sug
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from dashboard import palette, texts
 from dashboard.state import STATES, Filters
 from demix_core.columns import to_numeric
+from demix_core.decisions import OWN_FROM
 from demix_core.figures import MARK_NAMES, MARKS, kinds_of
 from demix_core.sift import benefit, uncertainty
 from demix_core.types import Action, ColumnKind, DecisionKind, ErrorType, Schema, Task
@@ -45,6 +46,23 @@ class Book:
     rows: pd.DataFrame
     diagnosis: pd.DataFrame
     patches: pd.DataFrame
+
+    def corrected(self, own: pd.DataFrame) -> Book:
+        """The same with patches of people's own after the suggested ones, but those of unknown rows or columns."""
+        known = own[own["row_id"].isin(self.row_ids) & (own["column"].isin(self.rows.columns) | own["column"].isna())]
+        both = pd.concat([self.patches, known], ignore_index=True)
+        column = both["column"].astype(object)
+        made = replace(self, patches=both.assign(column=column.where(column.notna(), None)))
+        for name in ("row_ids", "row_at", "type_codes", "type_bits", "confidence", "labels", "search_text"):
+            if name in vars(self):  # what is known of the rows is not made anew
+                vars(made)[name] = vars(self)[name]
+        return made
+
+    @property
+    def own(self) -> tuple[int, ...]:
+        """Ids of the patches of people's own."""
+        ids = self.patches["patch_id"].to_numpy()
+        return tuple(ids[ids >= OWN_FROM].tolist())
 
     @cached_property
     def row_ids(self) -> np.ndarray:

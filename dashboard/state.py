@@ -281,7 +281,7 @@ class State:
         self.edits += int(self.editing)
 
     def ask(self, what: str) -> None:
-        """Opens the field for a 'note' or for a row to 'jump' to; '': closes it."""
+        """Opens the field for a 'note', for a row to 'jump' to, or to 'correct' a cell; '': closes it."""
         self.asking = what
         self.edits += int(bool(what))
 

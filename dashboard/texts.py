@@ -74,6 +74,7 @@ SHEET = {
         ("A", "accept the suggestion and go on"),
         ("X", "reject it and go on"),
         ("E", "edit: your own value; Enter saves it"),
+        ("C", "correct any cell of the row, suggested or not"),
         ("S", "skip: it stays open"),
         ("N", "note: a remark for the history; Enter saves it"),
         ("J / ↓", "next suggestion of the queue"),
@@ -91,6 +92,16 @@ SHEET = {
         ("?", "this sheet"),
     ],
 }
+NO_CORRECTION_BLIND = "A second review judges what was drawn; correct cells when it is done."
+BY_HAND = "corrected by hand"
+CORRECT_HELP = "Write the right value into any cell of this row, suggested or not (key C)"
+CORRECTED = "Corrected: row {row}, {column} is {value}."
+CORRECTED_OUT = "Left out: row {row}."
+RIGHT_VALUE = "What is right in place of “{now}”?"
+CORRECTION_WORDS = (
+    "Your correction counts like an accepted suggestion: it is on disk at once, Z takes it back, the check measures "
+    "it, the export writes it, and the queue learns from it."
+)
 NOTHING_TO_NOTE = "Nothing is suggested for this row, so there is nothing to note on."
 NO_SUCH_ROW = "There is no row {text} among the training rows; row numbers count from 0 in your file."
 NOTE_HELP = "It is kept with the decisions, in the history and in the exported decisions; it changes nothing."
@@ -367,7 +378,10 @@ UNDECIDED = "Nothing was decided about this row yet."
 TAKEN_BACK = " · taken back"
 LEFT_OUT = "leave the row out"
 NO_TRAINING = "The weights were given, so there is no training to look back on."
-ROW_WITHOUT_SUGGESTION = "Nothing is suggested for this row. Its evidence is below; J goes on with the queue."
+ROW_WITHOUT_SUGGESTION = (
+    "Nothing is suggested for this row. Its evidence is below; if you see that a cell is wrong, E corrects it. "
+    "J goes on with the queue."
+)
 ROW_CLEAN = "Nothing is suspected in this row."
 EXAMPLE_MISSING = "The shipped example is not part of this checkout."
 
@@ -544,6 +558,7 @@ EVENT_WORDS = {
     "accept": "Accepted",
     "edit": "Edited",
     "reject": "Rejected",
+    "correct": "Corrected by hand",
     "revert": "Took back",
     "note": "Note",
     "second_accept": "Second opinion: accepted",
@@ -556,6 +571,7 @@ EVENT_GROUPS = {
     "Accepted": ("accept",),
     "Edited": ("edit",),
     "Rejected": ("reject",),
+    "Corrected by hand": ("correct",),
     "Took back": ("revert",),
     "Note": ("note",),
     "Second opinion": ("second_accept", "second_edit", "second_reject"),
@@ -566,6 +582,7 @@ EVENT_BACK = {
     "accept": "These suggestions are open again; later decisions stand",
     "edit": "This suggestion is open again; later decisions stand",
     "reject": "These suggestions are open again; later decisions stand",
+    "correct": "The cell is as it was; later decisions stand",
     "revert": "What was taken back stands again",
     "note": "The note is struck out; it stays in the log",
     "second_accept": "This opinion no longer counts; it stays in the log",

@@ -207,13 +207,15 @@ def event_words(book: Book, event: Event) -> str:
     if event.reverts is not None:
         return what + f"no. {event.reverts}" + who
     if event.kind == DecisionKind.NOTE:
-        rows = sorted({int(book.patches["row_id"].iloc[book.patch_at[i]]) for i in event.patch_ids})
+        at = [book.patch_at[i] for i in event.patch_ids if i in book.patch_at]
+        rows = sorted({int(book.patches["row_id"].iloc[i]) for i in at})
         return what + f"on row {', '.join(map(str, rows))}: “{texts.plain(event.reason)}”" + who
     if len(event.patch_ids) != 1:
         query = f" :gray[({event.query})]" if event.query else ""
         return what + texts.suggestions(len(event.patch_ids)) + query + who
-    patch = book.patches.iloc[book.patch_at[event.patch_ids[0]]]
-    new = patch["new"] if event.value is None else event.value
+    patch = services.patch_of(book, event.patch_ids[0])
+    new = patch["new"] if event.value is None or event.kind is DecisionKind.CORRECT else event.value
+    new = DROP_VALUE if patch["action"] == "drop" else new
     change = "leave out" if new == DROP_VALUE else review.change_words(patch["action"], new)
     return what + f"row {patch['row_id']}: {review.column_words(patch['column'], patch['action'])} → `{change}`{who}"
 

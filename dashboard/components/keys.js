@@ -4,8 +4,8 @@
 // opens a field, before the field is there, goes into it.
 // data: {review, focus, nonce, heard, sheet: {title, close, lines: [[keys, words]]}}. Out: pressed {nonce, queue, tries}.
 
-const WANTED = "aexsjkzyng";
-const OPENS = { e: "edit", n: "note", g: "jump" };  // keys that open a field
+const WANTED = "aecxsjkzyng";
+const OPENS = { e: "edit", c: "correct", n: "note", g: "jump" };  // keys that open a field
 const FIELD_PATIENCE = 20000;                 // ms that what was typed waits for its field: a busy machine is slow to show it
 const shared = (window.demixKeys ||= { nonce: String(performance.timeOrigin + performance.now()), seq: 0, queue: [] });
 
@@ -76,9 +76,11 @@ function focusField(wish) {
   const box = boxOf(wish.split(" ")[0]);
   const until = performance.now() + FIELD_PATIENCE;
   const mine = shared.ahead;                   // what is typed after a later key is for that key's field
+  if (mine) mine.question = wish.split(" ")[0];  // E asks which cell where nothing is suggested
   const waits = () => mine && shared.ahead === mine;
   let frames = 90, found = null, typed = false;
   const stop = (event) => { if (event.isTrusted) frames = 0; };  // the person's own doing, not ours
+  window.addEventListener("pointerdown", stop, { capture: true, once: true });
   const look = () => {                         // for a while, as Streamlit renders the field late and sets the caret itself
     const field = fieldIn(box);
     if (field && field !== found) {

@@ -6,8 +6,8 @@ import importlib
 import sys
 import threading
 import zlib
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ import streamlit as st
 from dashboard import review
 from dashboard.review import Book
 from dashboard.services.runs import is_done, run_path
-from demix_core import decisions
+from demix_core import corrections, decisions
 from demix_core.decisions import DecisionLog, live
 from demix_core.errors import RunError
 from demix_core.evidence import Distribution
@@ -37,18 +37,40 @@ REVIEWER = "dashboard"
 """Who decides where nobody is named."""
 
 
+_seen = threading.local()
+"""The books that one script (a thread of its own) has read: a correction that somebody makes meanwhile waits for the
+next script, so that positions of suggestions stay what they are from the first line to the last.
+"""
+
+
+def look_anew() -> None:
+    """Corrections made since the last look come into the books. At the start of a script, and after one's own acts."""
+    _seen.books = {}
+
+
 def book(name: str) -> Book:
-    """What the review reads, loaded once per version of the run."""
-    folder = run_path(name)
-    run = Run.open(folder)
-    return _book(name, str(folder.resolve()), (run / "patches.parquet").stat().st_mtime_ns)
+    """What the review reads, loaded once per version of the run, with the corrections of people's own."""
+    folder = str(run_path(name).resolve())
+    stamp = (Run.open(folder) / "patches.parquet").stat().st_mtime_ns
+    if not hasattr(_seen, "books"):
+        look_anew()
+    if (folder, stamp) not in _seen.books:
+        own = decisions.own_patches(log(name).events())
+        ids = tuple(int(i) for i in own["patch_id"])
+        _seen.books[folder, stamp] = _corrected(name, folder, stamp, ids, own) if ids else _book(name, folder, stamp)
+    return cast(Book, _seen.books[folder, stamp])
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)
 def _book(name: str, folder: str, stamp: int) -> Book:
     run = Run(folder)
     version = zlib.crc32(f"{folder}{stamp}".encode()) & 0x3FFFFFFF
-    return Book(name, version, run.schema(), run.rows(), run.diagnosis(), run.patches())
+    return Book(name, version, run.schema(), run.rows(), run.diagnosis(), run.suggested())
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)
+def _corrected(name: str, folder: str, stamp: int, ids: tuple[int, ...], _own: pd.DataFrame) -> Book:
+    return _book(name, folder, stamp).corrected(_own)
 
 
 def projection(name: str, method: str) -> tuple[np.ndarray, np.ndarray]:
@@ -133,19 +155,42 @@ def together(
     return log(name).together(DecisionKind(verb), patch_ids, who, since, query=query)
 
 
+def correct(name: str, row_id: int, column: str, typed: str, who: str = REVIEWER) -> Event:
+    """Writes a person's own value into any cell; InputError: it can't stand there, in a sentence."""
+    return _own(name, lambda table: corrections.correct(log(name), table, row_id, column, typed, who))
+
+
+def leave_out(name: str, row_id: int, who: str = REVIEWER) -> Event:
+    """Leaves any row out."""
+    return _own(name, lambda table: corrections.leave_out(log(name), table, row_id, who))
+
+
+def _own(name: str, act: Callable[[corrections.Table], Event]) -> Event:
+    loaded = book(name)
+    event = act(corrections.Table(loaded.schema, loaded.rows, loaded.diagnosis, loaded.patches))
+    look_anew()
+    return event
+
+
 def undo(name: str, who: str = REVIEWER, second: bool = False) -> Event | None:
     """Takes back the newest decision (second: second opinion) of this person."""
-    return log(name).undo(who, second)
+    event = log(name).undo(who, second)
+    look_anew()
+    return event
 
 
 def redo(name: str, who: str = REVIEWER, second: bool = False) -> Event | None:
     """Takes back the newest undo of this person."""
-    return log(name).redo(who, second)
+    event = log(name).redo(who, second)
+    look_anew()
+    return event
 
 
 def revert(name: str, seq: int, who: str = REVIEWER) -> Event:
     """Takes back any one event, whoever made it, and keeps the later ones."""
-    return log(name).revert(seq, who)
+    event = log(name).revert(seq, who)
+    look_anew()
+    return event
 
 
 def newest(name: str) -> int:
@@ -161,6 +206,17 @@ def decided_by(log_: DecisionLog, patch_id: int, before: int | None = None) -> E
 def events(name: str) -> list[Event]:
     """The history, oldest first."""
     return log(name).events()
+
+
+def patch_of(book_: Book, patch_id: int) -> Mapping[str, Any]:
+    """A patch by its id, also one of a person's own that was taken back. RunError: nobody ever made it."""
+    at = book_.patch_at.get(patch_id)
+    if at is not None:
+        return {str(k): v for k, v in book_.patches.iloc[at].items()}
+    for event in log(book_.name).events():
+        if event.kind is DecisionKind.CORRECT and patch_id in event.patch_ids:
+            return {**decisions.own_patch(event), "partner": ""}
+    raise RunError(f"The decisions speak of a suggestion {patch_id} that this run has not; take them up anew.")
 
 
 def standing(name: str) -> set[int]:

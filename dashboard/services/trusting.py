@@ -73,11 +73,12 @@ def waiting(name: str, kind: ErrorType) -> int:
 def above_thresholds(name: str) -> np.ndarray:
     """bool [P]: suggestions that the person's thresholds leave in the queue."""
     folder = run_path(name).resolve()
-    return _above(str(folder), name, book(name).version, _stamp(Run(folder), limits.FILE))
+    loaded = book(name)
+    return _above(str(folder), name, loaded.version, loaded.own, _stamp(Run(folder), limits.FILE))
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _above(folder: str, name: str, version: int, stamp: int) -> np.ndarray:
+def _above(folder: str, name: str, version: int, own: tuple[int, ...], stamp: int) -> np.ndarray:
     loaded = book(name)
     return limits.passing(loaded.diagnosis, loaded.patches, limits.read_limits(Run(Path(folder))))
 
@@ -109,14 +110,16 @@ def taught(name: str) -> Taught | None:
     """What the verdicts so far teach; None where there are none, or nothing to teach from."""
     if not may_teach(name):
         return None
-    return _taught(name, str(run_path(name).resolve()), book(name).version, len(log(name).events()))
+    loaded = book(name)
+    return _taught(name, str(run_path(name).resolve()), loaded.version, loaded.own, len(log(name).events()))
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)
-def _taught(name: str, folder: str, version: int, count: int) -> Taught:
+def _taught(name: str, folder: str, version: int, own: tuple[int, ...], count: int) -> Taught:
     loaded = book(name)
     described = lessons.read_described(Run(Path(folder)))
-    found = lessons.lessons_of(loaded.diagnosis, described, suspects(name))
+    rows = lessons.corrected_rows(loaded.patches, log(name).replay())
+    found = lessons.lessons_of(loaded.diagnosis, described, suspects(name), rows)
     return Taught(found, lessons.taught(found, loaded.diagnosis, loaded.patches))
 
 

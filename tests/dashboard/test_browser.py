@@ -10,6 +10,8 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import parse_qs
 
+import numpy as np
+import pandas as pd
 import pytest
 from playwright.sync_api import Browser, Page
 
@@ -50,6 +52,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "fields",
         "late",
         "taken",
+        "own",
         "behind",
         "robbed",
         "button",
@@ -326,6 +329,66 @@ def test_keys_decide_nothing_behind_an_open_question(browser: Browser, address: 
     assert [(e.kind, e.patch_ids) for e in events] == [(DecisionKind.REJECT, (patch,))]
     assert errors_of(page) == []
     page.close()
+
+
+def free_row(run: Run) -> int:
+    """A row for which nothing is suggested."""
+    return int(np.setdiff1d(run.diagnosis()["row_id"], run.suggested()["row_id"])[0])
+
+
+def test_a_person_corrects_what_nobody_suggested(
+    browser: Browser, address: str, workspace: Path, tmp_path: Path
+) -> None:
+    run, page = Run(workspace / "runs" / "own"), opened(browser, address, "own")
+    row, total = free_row(run), int(page.get_attribute("#progress", "data-total") or 0)
+    age = run.rows().at[row, "age"]
+    page.keyboard.type(f"g{row}", delay=20)
+    page.keyboard.press("Enter")
+    page.wait_for_selector(f'#inspector[data-row="{row}"]', state="attached")
+    page.wait_for_selector("[role=dialog]", state="detached")
+    page.keyboard.press("e")
+    page.get_by_role("dialog", name=f"Correct row {row}").wait_for()
+    choose(page, "Which cell is wrong?", "age")
+    field = page.locator(".st-key-correct_box input")
+    page.get_by_text(f"in place of “{age}”").wait_for()
+    field.fill("old")
+    field.press("Enter")
+    page.get_by_text("'old' is no number").wait_for()
+    field.fill("77")
+    page.locator(".st-key-correct_save button").click()
+    wait_decided(page, 1)
+    page.get_by_text(f"Corrected: row {row}, age is 77.").wait_for()
+    assert int(page.get_attribute("#progress", "data-total") or 0) == total + 1
+    assert run.patches().iloc[-1][["row_id", "column", "new"]].tolist() == [row, "age", "77"]
+    page.keyboard.press("z")
+    wait_decided(page, 0)
+    page.wait_for_selector(f'#inspector[data-row="{row}"][data-patch="None"]', state="attached")
+    assert int(page.get_attribute("#progress", "data-total") or 0) == total
+    page.keyboard.press("y")
+    wait_decided(page, 1)
+    page.wait_for_selector(f'#inspector[data-row="{row}"]:not([data-patch="None"])', state="attached")
+    page.keyboard.press("c")
+    page.get_by_role("dialog", name=f"Correct row {row}").wait_for()
+    choose(page, "Which cell is wrong?", "income")
+    page.locator(".st-key-correct_save button").click()
+    wait_decided(page, 2)
+    go_to(page, "History")
+    page.wait_for_selector('#history[data-n="4"]')
+    page.get_by_text(f"row {row}: age").first.wait_for()
+    export(run, tmp_path / "out.csv")
+    cleaned = pd.read_csv(tmp_path / "out.csv", dtype=str, keep_default_na=False)
+    differs = (cleaned != run.rows().astype(str)).to_numpy()
+    assert sorted(cleaned.columns[differs.any(0)]) == ["age", "income"] and np.flatnonzero(differs.any(1)).tolist() == [
+        row
+    ]
+    assert errors_of(page) == []
+    page.close()
+
+
+def choose(page: Page, label: str, option: str) -> None:
+    """Takes an option of a list."""
+    page.get_by_role("combobox", name=label).click()
+    page.get_by_role("option", name=option, exact=True).click()
 
 
 def test_enter_typed_ahead_waits_for_the_button_that_saves(browser: Browser, address: str, workspace: Path) -> None:

@@ -566,10 +566,11 @@ def test_every_kind_of_event_has_its_line_its_filter_and_its_way_back(run: Path,
     for kind in (DecisionKind.ACCEPT, DecisionKind.REJECT, DecisionKind.EDIT):
         log.second(kind, 0, "bob", "1" if kind is DecisionKind.EDIT else None)
     log.revert(1, "ann")
+    services.correct("fake", 0, "age", "77", "ann")
     assert {e.kind for e in log.events()} == set(DecisionKind)
     app = open_app("history")
-    assert not app.exception and 'id="history" data-n="8"' in html(app)
-    assert all(app.button(key=f"take_back_{n}").help for n in range(1, 9))
+    assert not app.exception and 'id="history" data-n="9"' in html(app)
+    assert all(app.button(key=f"take_back_{n}").help for n in range(1, 10))
     counts = {}
     for group in texts.EVENT_GROUPS:
         app.button_group(key="h_kinds").set_value([group]).run()
