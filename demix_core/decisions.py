@@ -269,8 +269,9 @@ def own_patch(event: Event) -> dict[str, Any]:
 
 
 def own_patches(events: Sequence[Event]) -> pd.DataFrame:
-    """The patches of people's own that stand, as the table of patches; oldest first."""
-    return patch_table([own_patch(e) for e in live(events) if e.kind is DecisionKind.CORRECT])
+    """The patches of people's own that stand, as the table of patches; oldest first, a log read in twice once."""
+    made = {e.patch_ids: own_patch(e) for e in live(events) if e.kind is DecisionKind.CORRECT}
+    return patch_table(list(made.values()))
 
 
 def with_own(suggested: pd.DataFrame, events: Sequence[Event]) -> pd.DataFrame:
@@ -278,7 +279,7 @@ def with_own(suggested: pd.DataFrame, events: Sequence[Event]) -> pd.DataFrame:
     own = own_patches(events)
     if own.empty:
         return suggested
-    both = pd.concat([suggested, own.drop_duplicates("patch_id", keep="last")], ignore_index=True)
+    both = pd.concat([suggested, own], ignore_index=True)
     column = both["column"].astype(object)
     return both.assign(column=column.where(column.notna(), None))
 

@@ -140,6 +140,11 @@ def test_corrections_travel_with_the_decisions(run: Run, tmp_path: Path) -> None
     export(twin, tmp_path / "two.csv", decisions=tmp_path / "out.decisions.jsonl")
     assert (tmp_path / "two.csv").read_bytes() == (tmp_path / "out.csv").read_bytes()
     assert pd.read_csv(tmp_path / "two.csv", dtype=str).at[row, "workclass"] == "é, “new”"
+    digest = run.manifest().inputs["train"]["sha256"]
+    with closing(twin.decisions()) as log:
+        for _ in range(2):  # the same file twice is one correction
+            assert log.import_jsonl(tmp_path / "out.decisions.jsonl", digest) == 1
+        assert len(own_patches(log.events())) == 1 and len(twin.patches()) == len(twin.suggested()) + 1
 
 
 @pytest.mark.parametrize(
