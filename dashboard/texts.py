@@ -437,6 +437,11 @@ TAUGHT_NEWS = "{n} decisions: the queue can be sorted as you taught it now, see 
 TAUGHT_HEADS = {"confidence": "As you taught"}
 TAUGHT_HINTS = {"confidence": "The confidence, once your decisions so far have had their say."}
 TAUGHT_ROW = "As you taught: <b>{after:.0%}</b> likely, {before:.0%} before your {n} verdicts"
+NEWLY = "Not flagged, but likelier wrong than not by now: {n}"
+NEWLY_HELP = (
+    "Rows that the diagnosis let pass and that are like those you found wrong. Nothing is suggested for them: look at "
+    "the row, and where a cell is wrong, E corrects it."
+)
 HIDDEN = "{n} hidden by your threshold"
 
 

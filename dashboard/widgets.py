@@ -26,6 +26,7 @@ POLL_SECONDS = 0.7
 """Between two looks at a running job."""
 
 PREVIEW_LINES, PREVIEW_COLUMNS = 8, 6
+NEWLY_SHOWN = 8
 
 
 def dark() -> bool:
@@ -267,6 +268,31 @@ def changed(key: str, shown: Any, act: Callable[[Any], object]) -> Callable[[], 
 def page_count(order: np.ndarray) -> int:
     """Pages of the queue, at least one."""
     return max(1, -(-len(order) // deciding.PAGE_ROWS))
+
+
+def newly_likely(state: State) -> None:
+    """While the queue is in the order that verdicts teach: rows that were not flagged and look wrong by now."""
+    lessons = deciding.taught_in(state)
+    if lessons is None or lessons.newly.empty:
+        return
+    rows = lessons.newly.drop_duplicates("row_id")
+    words = {int(p.row_id): _newly_words(p) for p in rows.head(NEWLY_SHOWN).itertuples()}
+    key, here = f"w_newly_{state.row}", state.row if state.row in words else None
+    st.pills(
+        texts.NEWLY.format(n=texts.number(len(rows))),
+        list(words),
+        default=here,
+        key=key,
+        format_func=words.__getitem__,
+        on_change=changed(key, here, lambda row: deciding.look_at_row(state, int(row))),
+        help=texts.NEWLY_HELP,
+    )
+
+
+def _newly_words(found: Any) -> str:
+    """'● 412 · 87 %'."""
+    shape = palette.GLYPHS[palette.TYPE_MARKS[ErrorType(found.error_type)].shape]
+    return f"{shape} {found.row_id} · {found.after:.0%}"
 
 
 def draw_queue(state: State, book: Book, codes: np.ndarray, order: np.ndarray) -> None:

@@ -438,7 +438,7 @@ def lessons(
     found = taught.read_lessons(run)
     left = taught.open_suggestions(run, found)
     made = taught.decide(run, left, accept_from, reject_to, reviewer)
-    reports.lessons(found, left, taught.newly_likely(run, found), made, as_json)
+    reports.lessons(found, left, taught.newly_likely(run.diagnosis(), found), made, as_json)
 
 
 @app.command()

@@ -149,16 +149,16 @@ def hear(run: Run, described: np.ndarray | None, p: np.ndarray) -> tuple[np.ndar
     return np.stack(heard, 1).astype(np.float32), count
 
 
-def newly_likely(run: Run, lessons: Mapping[ErrorType, Lessons]) -> pd.DataFrame:
+def newly_likely(diagnosis: pd.DataFrame, lessons: Mapping[ErrorType, Lessons]) -> pd.DataFrame:
     """Rows that the diagnosis did not flag and that are likelier wrong than not by now: row_id, error_type, after.
 
-    There are no suggestions for them; likeliest first. Of a type without verdicts there are none.
+    There are no suggestions for them, and nobody has corrected them; likeliest first. None of a type without verdicts.
     """
-    diagnosis = run.diagnosis()
     found = []
     for kind, lesson in lessons.items():
         if lesson.right + lesson.wrong:
-            some = np.flatnonzero(~diagnosis[kind.value].to_numpy(bool) & (lesson.after >= LIKELY))
+            unknown = ~diagnosis[kind.value].to_numpy(bool) & np.isnan(lesson.verdicts)
+            some = np.flatnonzero(unknown & (lesson.after >= LIKELY))
             rows = diagnosis["row_id"].to_numpy()[some]
             found.append(pd.DataFrame({"row_id": rows, "error_type": kind.value, "after": lesson.after[some]}))
     every = pd.concat(found) if found else pd.DataFrame({"row_id": [], "error_type": [], "after": []})

@@ -311,7 +311,10 @@ def lessons(
     if len(newly):
         first = ", ".join(str(row) for row in newly["row_id"].head(NEWLY_SHOWN))
         more = f" and {len(newly) - NEWLY_SHOWN:,} more (--json)" if len(newly) > NEWLY_SHOWN else ""
-        say(f"Not flagged, but likelier wrong than not by now: rows {first}{more}. Look at them; nothing is suggested.")
+        say(
+            f"Not flagged, but likelier wrong than not by now: rows {first}{more}. Look at them: nothing is suggested "
+            "there, 'correct' mends a cell."
+        )
     for event in made:
         say(f"{event.kind.value.capitalize()}ed {len(event.patch_ids):,} suggestions: {event.query}.")
     if not any(t["right"] + t["wrong"] for t in types):

@@ -85,10 +85,13 @@ def _above(folder: str, name: str, version: int, own: tuple[int, ...], stamp: in
 
 @dataclass(frozen=True)
 class Taught:
-    """lessons: per type; after: float64 [P], the confidence of each suggestion as verdicts teach."""
+    """lessons: per type; after: float64 [P], the confidence of each suggestion as verdicts teach; newly: rows that were
+    not flagged and look wrong by now, see lessons.newly_likely.
+    """
 
     lessons: dict[ErrorType, Lessons]
     after: np.ndarray
+    newly: pd.DataFrame
 
     @property
     def verdicts(self) -> int:
@@ -120,7 +123,8 @@ def _taught(name: str, folder: str, version: int, own: tuple[int, ...], count: i
     described = lessons.read_described(Run(Path(folder)))
     rows = lessons.corrected_rows(loaded.patches, log(name).replay())
     found = lessons.lessons_of(loaded.diagnosis, described, suspects(name), rows)
-    return Taught(found, lessons.taught(found, loaded.diagnosis, loaded.patches))
+    after = lessons.taught(found, loaded.diagnosis, loaded.patches)
+    return Taught(found, after, lessons.newly_likely(loaded.diagnosis, found))
 
 
 def evidenced(name: str, positions: Sequence[int]) -> tuple[Share, int]:

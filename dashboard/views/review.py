@@ -50,4 +50,5 @@ with st.container(key="review_page", gap="small"):
     with right, st.container(key="inspector"):
         inspector.inspector(state, book, codes)
     widgets.queue_head(state, book, codes, order)
+    widgets.newly_likely(state)
     widgets.draw_queue(state, book, codes, order)

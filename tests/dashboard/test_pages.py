@@ -760,6 +760,33 @@ def test_the_order_that_verdicts_teach_is_offered_once_there_are_some(run: Path,
     assert any("As you taught" in h.value for h in app.get("html"))
 
 
+def test_rows_that_were_not_flagged_are_shown_once_they_look_wrong_and_leave_when_corrected(
+    run: Path, open_app: Open
+) -> None:
+    judge_by_parity(100)
+    app = open_app()
+    state = app.session_state["demix"]
+
+    def pills() -> list[Any]:
+        return [group for group in app.button_group if str(group.key).startswith("w_newly")]
+
+    assert not pills(), "only in the order that verdicts teach"
+    app.selectbox(key="w_order").set_value("Likeliest, as you taught").run()
+    newly = services.taught("fake").newly  # type: ignore[union-attr]
+    count, first = newly["row_id"].nunique(), int(newly["row_id"].iloc[0])
+    assert texts.NEWLY.format(n=count) in pills()[0].label and f"{first} · " in pills()[0].options[0]
+    pills()[0].set_value(first).run()
+    assert not app.exception and (state.row, state.patch) == (first, None)
+    kind = newly["error_type"].iloc[0]
+    column, value = ("hours", "12") if kind == "feature_error" else ("income", None)
+    label = services.book("fake").rows.at[first, "income"]
+    other = next(c for c in services.book("fake").schema.classes if c != label)
+    services.correct("fake", first, column, value or other)
+    app.run()
+    left = services.taught("fake").newly  # type: ignore[union-attr]
+    assert not ((left["row_id"] == first) & (left["error_type"] == kind)).any()
+
+
 def test_what_is_sure_by_then_is_decided_together(run: Path, open_app: Open) -> None:
     judge_by_parity(24)
     app = open_app()
