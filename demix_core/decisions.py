@@ -239,13 +239,14 @@ def live(events: Sequence[Event]) -> list[Event]:
 
 
 def replay(events: Sequence[Event]) -> dict[int, PatchState]:
-    """The newest live accept, edit or reject of each patch."""
+    """The newest live accept, edit or reject of each patch; none of a correction that was taken back itself."""
     states: dict[int, PatchState] = {}
     for e in live(events):
         if e.kind is DecisionKind.CORRECT:
             states[e.patch_ids[0]] = PatchState(DecisionKind.ACCEPT, None, e.seq)
         elif e.kind in STANDS:
-            states.update(dict.fromkeys(e.patch_ids, PatchState(e.kind, e.value, e.seq)))
+            known = [i for i in e.patch_ids if i < OWN_FROM or i in states]
+            states.update(dict.fromkeys(known, PatchState(e.kind, e.value, e.seq)))
     return states
 
 

@@ -19,7 +19,7 @@ from demix_core import corrections, lessons
 from demix_core.agreement import agreement, pairs
 from demix_core.cli import app
 from demix_core.corrections import Table
-from demix_core.decisions import OWN_FROM, DecisionLog, own_patches, stood
+from demix_core.decisions import OWN_FROM, DecisionLog, live, own_patches, stood
 from demix_core.errors import InputError, RunError
 from demix_core.exporting import export
 from demix_core.repairs.apply import plan
@@ -220,7 +220,7 @@ def test_the_command_line_corrects_and_says_so(run: Run) -> None:
     assert call(app, ["correct", str(run.path), "--row", str(free_row(run)), "--drop"]).exit_code == 0
 
 
-ACTS = st.tuples(st.sampled_from(["correct", "undo", "redo", "edit", "reject"]), st.integers(0, 4))
+ACTS = st.tuples(st.sampled_from(["correct", "undo", "redo", "edit", "reject", "revert"]), st.integers(0, 4))
 
 
 @given(st.lists(ACTS, max_size=25))
@@ -236,10 +236,12 @@ def test_what_stands_is_what_the_live_events_say(acts: list[tuple[str, int]]) ->
                 log.edit(ids[n % len(ids)], "z")
             elif act == "reject" and ids:
                 log.reject([ids[n % len(ids)]])
+            elif act == "revert" and (standing := live(log.events())):
+                log.revert(standing[n % len(standing)].seq)
             elif act in ("undo", "redo"):
                 getattr(log, act)()
         own, states = own_patches(log.events()), log.replay()
         changes = plan(own, states)
-        standing = [p for p in own["patch_id"] if states[p].kind is not DecisionKind.REJECT]
-        assert {row for row, _ in changes.cells} == set(own.loc[own["patch_id"].isin(standing), "row_id"])
-        assert set(own["patch_id"]) <= set(ids)
+        accepted = [p for p in own["patch_id"] if states[p].kind is not DecisionKind.REJECT]
+        assert {row for row, _ in changes.cells} == set(own.loc[own["patch_id"].isin(accepted), "row_id"])
+        assert set(states) == set(own["patch_id"]) <= set(ids), "nothing stands for a patch that was taken back"
