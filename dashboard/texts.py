@@ -100,7 +100,7 @@ CORRECTED_OUT = "Left out: row {row}."
 RIGHT_VALUE = "What is right in place of “{now}”?"
 CORRECTION_WORDS = (
     "Your correction counts like an accepted suggestion: it is on disk at once, Z takes it back, the check measures "
-    "it, the export writes it, and the queue learns from it."
+    "it, and the export writes it."
 )
 NOTHING_TO_NOTE = "Nothing is suggested for this row, so there is nothing to note on."
 NO_SUCH_ROW = "There is no row {text} among the training rows; row numbers count from 0 in your file."

@@ -273,7 +273,7 @@ def page_count(order: np.ndarray) -> int:
 def newly_likely(state: State) -> None:
     """While the queue is in the order that verdicts teach: rows that were not flagged and look wrong by now."""
     lessons = deciding.taught_in(state)
-    if lessons is None or lessons.newly.empty:
+    if lessons is None or lessons.verdicts < deciding.ENOUGH or lessons.newly.empty:
         return
     rows = lessons.newly.drop_duplicates("row_id")
     words = {int(p.row_id): _newly_words(p) for p in rows.head(NEWLY_SHOWN).itertuples()}

@@ -416,7 +416,7 @@ def correct(
         else:
             own.leave_out(log, table, row, reviewer, reason)
     what = f"left out row {row}" if drop else f"'{column}' of row {row} is '{to}' from now on"
-    reports.say(f"Kept in the run's decisions: {what}. 'export' writes it.")
+    reports.say(f"Kept in the run's decisions: {what}. 'apply' writes it.")
 
 
 @app.command()
@@ -438,7 +438,7 @@ def lessons(
     found = taught.read_lessons(run)
     left = taught.open_suggestions(run, found)
     made = taught.decide(run, left, accept_from, reject_to, reviewer)
-    reports.lessons(found, left, taught.newly_likely(run.diagnosis(), found), made, as_json)
+    reports.lessons(found, left, taught.newly_likely(run.diagnosis(), found, run.patches()), made, as_json)
 
 
 @app.command()

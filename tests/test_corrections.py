@@ -182,20 +182,18 @@ def test_thresholds_are_judged_by_suggestions_alone_and_hide_no_correction(run: 
     assert kept.tolist() == [False] * (len(kept) - 1) + [True]
 
 
-def test_verdicts_are_learnt_from_corrections(run: Run) -> None:
+def test_corrections_teach_nothing_but_leave_the_list_of_likely_rows(run: Run) -> None:
     row = free_row(run)
-    correct(run, row, "age", "77")
     with closing(run.decisions()) as log:
-        corrections.leave_out(log, table_of(run), row)  # an edit of the correction: no verdict on a cell any more
-        log.undo()
-        found = lessons.corrected_rows(run.patches(), log.replay())
-    assert {k: v.tolist() for k, v in found.items()} == {
-        ErrorType.LABEL: [], ErrorType.FEATURE: [row], ErrorType.SPURIOUS: [],
-    }  # fmt: skip
-    described = np.zeros((200, 3), np.int8)
-    taught = lessons.lessons_of(run.diagnosis(), described, read_suspects(run), found)[ErrorType.FEATURE]
-    place = int(np.flatnonzero(run.diagnosis()["row_id"] == row)[0])
-    assert taught.verdicts[place] == 1 and (taught.right, taught.wrong) == (1, 0)
+        for patch in run.suggested().itertuples():  # the fake run is described by whether a row's number is even
+            (log.accept if patch.row_id % 2 == row % 2 else log.reject)([int(patch.patch_id)])
+    before = lessons.read_lessons(run)
+    assert row in set(lessons.newly_likely(run.diagnosis(), before, run.patches())["row_id"])
+    correct(run, row, "age", "77")
+    after = lessons.read_lessons(run)
+    assert all(np.array_equal(after[k].after, before[k].after) for k in ErrorType)
+    left = lessons.newly_likely(run.diagnosis(), after, run.patches())["row_id"]
+    assert len(left) and row not in set(left)
 
 
 def test_a_second_reviewer_may_disagree_with_a_correction(run: Run) -> None:

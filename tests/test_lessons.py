@@ -204,9 +204,9 @@ def test_a_run_s_decisions_teach_its_open_suggestions(run: Run) -> None:
 
 
 def test_rows_that_were_not_flagged_are_named_once_they_look_wrong(run: Run) -> None:
-    assert lessons.newly_likely(run.diagnosis(), lessons.read_lessons(run)).empty
+    assert lessons.newly_likely(run.diagnosis(), lessons.read_lessons(run), run.patches()).empty
     review(run, 100)
-    newly = lessons.newly_likely(run.diagnosis(), lessons.read_lessons(run))
+    newly = lessons.newly_likely(run.diagnosis(), lessons.read_lessons(run), run.patches())
     flagged = run.diagnosis().set_index("row_id")
     assert len(newly) and (newly["row_id"] % 2 == 0).all() and (newly["after"] >= lessons.LIKELY).all()
     assert not any(flagged.at[row, kind] for row, kind in zip(newly["row_id"], newly["error_type"], strict=True))

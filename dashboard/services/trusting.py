@@ -121,10 +121,9 @@ def taught(name: str) -> Taught | None:
 def _taught(name: str, folder: str, version: int, own: tuple[int, ...], count: int) -> Taught:
     loaded = book(name)
     described = lessons.read_described(Run(Path(folder)))
-    rows = lessons.corrected_rows(loaded.patches, log(name).replay())
-    found = lessons.lessons_of(loaded.diagnosis, described, suspects(name), rows)
+    found = lessons.lessons_of(loaded.diagnosis, described, suspects(name))
     after = lessons.taught(found, loaded.diagnosis, loaded.patches)
-    return Taught(found, after, lessons.newly_likely(loaded.diagnosis, found))
+    return Taught(found, after, lessons.newly_likely(loaded.diagnosis, found, loaded.patches))
 
 
 def evidenced(name: str, positions: Sequence[int]) -> tuple[Share, int]:
