@@ -15,7 +15,7 @@ from dashboard.review import Book
 from dashboard.services import Distribution, Explanation, Training
 from dashboard.state import STATES, State
 from dashboard.widgets import changed, dark, empty, glyph, keep, pill, pressed, type_colour
-from demix_core.types import DROP_VALUE, ErrorType, Event
+from demix_core.types import ErrorType, Event
 
 CARD_HEIGHT, PANEL_HEIGHT = 122, 228
 MOST_CLASSES = 8
@@ -400,16 +400,12 @@ def training(found: Training | None) -> None:
 
 def decided_words(book: Book, event: Event, mine: set[int]) -> str:
     """'2026-11-24 12:01, dashboard: accepted y → no (with 13 others)'."""
-    at = [book.patch_at[i] for i in event.patch_ids if i in mine and i in book.patch_at]
+    at = [book.patch_at[i] for i in event.patch_ids if i in mine]
     changes = []
     for i in at:
         patch = book.patches.iloc[i]
-        new = (
-            texts.LEFT_OUT
-            if event.value == DROP_VALUE
-            else review.change_words(patch["action"], patch["new"] if event.value is None else event.value)
-        )
-        changes.append(f"{review.column_words(patch['column'], patch['action'], patch['partner'])} → {new}")
+        named = review.column_words(patch["column"], patch["action"], patch["partner"])
+        changes.append(f"{named} → {review.decided_change(patch, event)}")
     others = len(event.patch_ids) - len(at)
     more = f" (with {others:,} other{'' if others == 1 else 's'})" if others else ""
     verb = texts.EVENT_WORDS[event.kind].lower()

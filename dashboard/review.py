@@ -19,10 +19,10 @@ import pyarrow.compute as pc
 from dashboard import palette, texts
 from dashboard.state import STATES, Filters
 from demix_core.columns import to_numeric
-from demix_core.decisions import OWN_FROM
+from demix_core.decisions import are_own, joined
 from demix_core.figures import MARK_NAMES, MARKS, kinds_of
 from demix_core.sift import benefit, uncertainty
-from demix_core.types import Action, ColumnKind, DecisionKind, ErrorType, Schema, Task
+from demix_core.types import DROP_VALUE, Action, ColumnKind, DecisionKind, ErrorType, Event, Schema, Task
 from demix_core.words import FAINT_BELOW, change_words, column_words, shown
 
 MOST_CATEGORIES = 11
@@ -50,9 +50,7 @@ class Book:
     def corrected(self, own: pd.DataFrame) -> Book:
         """The same with patches of people's own after the suggested ones, but those of unknown rows or columns."""
         known = own[own["row_id"].isin(self.row_ids) & (own["column"].isin(self.rows.columns) | own["column"].isna())]
-        both = pd.concat([self.patches, known], ignore_index=True)
-        column = both["column"].astype(object)
-        made = replace(self, patches=both.assign(column=column.where(column.notna(), None)))
+        made = replace(self, patches=joined(self.patches, known))
         for name in ("row_ids", "row_at", "type_codes", "type_bits", "confidence", "labels", "search_text"):
             if name in vars(self):  # what is known of the rows is not made anew
                 vars(made)[name] = vars(self)[name]
@@ -61,8 +59,7 @@ class Book:
     @property
     def own(self) -> tuple[int, ...]:
         """Ids of the patches of people's own."""
-        ids = self.patches["patch_id"].to_numpy()
-        return tuple(ids[ids >= OWN_FROM].tolist())
+        return tuple(self.patches.loc[are_own(self.patches), "patch_id"].tolist())
 
     @cached_property
     def row_ids(self) -> np.ndarray:
@@ -155,6 +152,14 @@ class Book:
 
 
 # ---- decisions ---------------------------------------------------------------------------------------------------
+
+
+def decided_change(patch: Mapping[str, Any], event: Event) -> str:
+    """What a decision comes to for one of its patches, in words: '→ 31' without the arrow, 'leave the row out'."""
+    new = event.value if event.kind.verdict is DecisionKind.EDIT and event.value is not None else patch["new"]
+    if new == DROP_VALUE or patch["action"] == Action.DROP:
+        return texts.LEFT_OUT
+    return change_words(patch["action"], new)
 
 
 def state_codes(book: Book, replayed: Mapping[int, Any]) -> np.ndarray:

@@ -16,7 +16,7 @@ from dashboard.review import Book
 from dashboard.services import Status
 from dashboard.state import DRAWN, STATES, State
 from demix_core.lessons import SURE, UNLIKELY, said
-from demix_core.types import DROP_VALUE, DecisionKind, ErrorType, Event
+from demix_core.types import DecisionKind, ErrorType, Event
 
 QUEUE_HEIGHT, HISTORY_LINES = 188, 100
 QUEUE_ABOVE = 612
@@ -208,16 +208,13 @@ def event_words(book: Book, event: Event) -> str:
     if event.reverts is not None:
         return what + f"no. {event.reverts}" + who
     if event.kind == DecisionKind.NOTE:
-        at = [book.patch_at[i] for i in event.patch_ids if i in book.patch_at]
-        rows = sorted({int(book.patches["row_id"].iloc[i]) for i in at})
+        rows = sorted({int(services.patch_of(book, i)["row_id"]) for i in event.patch_ids})
         return what + f"on row {', '.join(map(str, rows))}: “{texts.plain(event.reason)}”" + who
     if len(event.patch_ids) != 1:
         query = f" :gray[({event.query})]" if event.query else ""
         return what + texts.suggestions(len(event.patch_ids)) + query + who
     patch = services.patch_of(book, event.patch_ids[0])
-    new = patch["new"] if event.value is None or event.kind is DecisionKind.CORRECT else event.value
-    new = DROP_VALUE if patch["action"] == "drop" else new
-    change = "leave out" if new == DROP_VALUE else review.change_words(patch["action"], new)
+    change = review.decided_change(patch, event)
     return what + f"row {patch['row_id']}: {review.column_words(patch['column'], patch['action'])} → `{change}`{who}"
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from demix_core.decisions import STANDS, DecisionLog, PatchState, live, replay
+from demix_core.decisions import DECIDES, STANDS, DecisionLog, PatchState, live, replay
 from demix_core.errors import InputError, RunError
 from demix_core.store import Run, now, write_json
 from demix_core.types import DROP_VALUE, Action, DecisionKind, ErrorType, Event
@@ -198,7 +198,7 @@ def pairs(patches: pd.DataFrame, events: Sequence[Event]) -> list[Pair]:
     seconds: dict[tuple[int, str], Event] = {}
     for e in standing:
         for i in e.patch_ids:
-            if e.kind in (*STANDS, DecisionKind.CORRECT):
+            if e.kind in DECIDES:
                 decisions.setdefault(i, []).append(e)
             elif e.kind.second:
                 seconds[i, e.reviewer] = e

@@ -43,12 +43,15 @@ def correct(
     if refused:
         raise InputError(refused)
     mine = table.patches[table.patches["row_id"] == row_id]
+    old = str(table.rows.at[row_id, column])
+    if value == old:
+        raise InputError(
+            f"'{column}' of row {row_id} holds '{old}' in your file already; give another value, or reject what is "
+            "suggested."
+        )
     there = mine[(mine["column"] == column) & mine["action"].isin([Action.RELABEL, Action.IMPUTE, Action.SWAP])]
     if len(there):
         return log.edit(int(there["patch_id"].iloc[-1]), value, who, reason)
-    old = str(table.rows.at[row_id, column])
-    if value == old:
-        raise InputError(f"'{column}' of row {row_id} holds '{old}' already; give another value.")
     label = column == table.schema.target
     patch = {
         "row_id": int(row_id), "column": column, "old": old, "new": value,
@@ -59,11 +62,14 @@ def correct(
 
 
 def leave_out(log: DecisionLog, table: Table, row_id: int, who: str = "", reason: str = "") -> Event:
-    """Leaves one row out of the cleaned table; its error type is the likeliest one. InputError: no such row."""
+    """Leaves one row out of the cleaned table: an edit of its surest suggestion, else of the likeliest error type.
+
+    InputError: there is no such training row.
+    """
     _check_row(table, row_id)
-    mine = table.patches.loc[table.patches["row_id"] == row_id, "patch_id"]
+    mine = table.patches[table.patches["row_id"] == row_id].sort_values("confidence")
     if len(mine):
-        return log.edit(int(mine.iloc[-1]), DROP_VALUE, who, reason)
+        return log.edit(int(mine["patch_id"].iloc[-1]), DROP_VALUE, who, reason)
     row = table.diagnosis[table.diagnosis["row_id"] == row_id].iloc[0]
     likeliest = list(ErrorType)[int(np.argmax([row[k.probability_column] for k in ErrorType]))]
     patch = {

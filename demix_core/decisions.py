@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy.exc import DatabaseError, OperationalError
@@ -28,6 +29,8 @@ VERSION = 1
 BUSY_SECONDS = 30
 STANDS = (DecisionKind.ACCEPT, DecisionKind.EDIT, DecisionKind.REJECT)
 """The kinds that say what becomes of a patch."""
+DECIDES = (*STANDS, DecisionKind.CORRECT)
+"""Those, and the one that brings its patch along."""
 OWN_FROM = 2**40
 """Ids of patches that people made themselves begin here. They are drawn at random, so that logs can be put together."""
 OWN_FIELDS = {"row_id": int, "error_type": str, "action": str, "column": str, "old": str, "new": str}
@@ -189,7 +192,9 @@ class DecisionLog:
             raise RunError(f"{name} can't be read as decisions; export them again.") from error
         if header["input_sha256"] != input_hash:
             raise RunError(f"{name} was made for another table than this run's; use the decisions of the same input.")
-        own_patches(events)  # damaged ones are found before anything is written
+        for event in events:
+            if event.kind is DecisionKind.CORRECT:
+                own_patch(event)  # damaged ones are found before anything is written
         self._append_all(events)
         return len(events)
 
@@ -277,12 +282,21 @@ def own_patches(events: Sequence[Event]) -> pd.DataFrame:
 
 def with_own(suggested: pd.DataFrame, events: Sequence[Event]) -> pd.DataFrame:
     """The suggested patches, and after them people's own."""
-    own = own_patches(events)
+    return joined(suggested, own_patches(events))
+
+
+def joined(suggested: pd.DataFrame, own: pd.DataFrame) -> pd.DataFrame:
+    """One table of both, own patches last."""
     if own.empty:
         return suggested
     both = pd.concat([suggested, own], ignore_index=True)
     column = both["column"].astype(object)
     return both.assign(column=column.where(column.notna(), None))
+
+
+def are_own(patches: pd.DataFrame) -> np.ndarray:
+    """bool [P]: which of the patches people made themselves."""
+    return patches["patch_id"].to_numpy() >= OWN_FROM
 
 
 def deciders(events: Sequence[Event]) -> dict[int, str]:
@@ -307,7 +321,7 @@ def others(events: Sequence[Event], reviewer: str, since: int = 0) -> dict[int, 
 def stood(events: Sequence[Event], patch_id: int, before: int | None = None) -> Event | None:
     """The decision that stands for one patch, or that stood before event number `before`; None for none."""
     for e in reversed(live(events)):
-        if e.kind in (*STANDS, DecisionKind.CORRECT) and (before is None or e.seq < before) and patch_id in e.patch_ids:
+        if e.kind in DECIDES and (before is None or e.seq < before) and patch_id in e.patch_ids:
             return e
     return None
 

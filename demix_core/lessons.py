@@ -18,7 +18,7 @@ import pandas as pd
 
 from demix_core.classifiers.lessons import SPREADS, Line, corrected, foretold, learn
 from demix_core.classifiers.thresholds import LIKELY, logits, shifted
-from demix_core.decisions import OWN_FROM
+from demix_core.decisions import are_own
 from demix_core.errors import InputError, RunError
 from demix_core.store import DESCRIBED, Run
 from demix_core.trust.evidence import OPEN, RIGHT, Suspects, judged_patches, read_suspects
@@ -139,8 +139,7 @@ def newly_likely(diagnosis: pd.DataFrame, lessons: Mapping[ErrorType, Lessons], 
     There are no suggestions for them, and among the patches are no corrections of them; likeliest first. None of a type
     without verdicts.
     """
-    corrected = patches.loc[patches["patch_id"] >= OWN_FROM, "row_id"]
-    alone = ~diagnosis["row_id"].isin(corrected).to_numpy()
+    alone = ~diagnosis["row_id"].isin(patches.loc[are_own(patches), "row_id"]).to_numpy()
     found = []
     for kind, lesson in lessons.items():
         if lesson.right + lesson.wrong:

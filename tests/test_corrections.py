@@ -1,4 +1,4 @@
-"""Corrections where nothing was suggested: kept, undone, carried along, learnt from and exported like any decision."""
+"""Corrections where nothing was suggested: kept, undone, carried along and exported like any decision."""
 
 from __future__ import annotations
 
@@ -82,6 +82,8 @@ def test_a_cell_that_has_a_suggestion_gets_an_edit_of_it(run: Run) -> None:
     mine = patches[(patches["action"] == "impute") & (patches["column"] == "hours")].iloc[0]
     event = correct(run, int(mine["row_id"]), "hours", "33")
     assert (event.kind, event.patch_ids, event.value) == (DecisionKind.EDIT, (mine["patch_id"],), "33")
+    with pytest.raises(InputError, match="in your file already"):  # Enter without a change decides nothing
+        correct(run, int(mine["row_id"]), "hours", mine["old"])
     row = free_row(run)
     own, again = correct(run, row, "age", "77"), correct(run, row, "age", "78")
     assert (again.kind, again.patch_ids) == (DecisionKind.EDIT, own.patch_ids)
@@ -160,11 +162,13 @@ def test_damaged_corrections_are_refused_whole(tmp_path: Path, value: str | None
         log.export_jsonl(tmp_path / "d.jsonl", "h")
     head, first, second = (tmp_path / "d.jsonl").read_text("utf-8").splitlines()
     second = json.dumps(json.loads(second) | {"value": value})
-    (tmp_path / "d.jsonl").write_text("\n".join([head, first, second]), "utf-8")
-    with closing(DecisionLog(tmp_path / "b.sqlite")) as log:
-        with pytest.raises(RunError, match="damaged"):
-            log.import_jsonl(tmp_path / "d.jsonl", "h")
-        assert log.events() == []
+    undone = json.dumps(json.loads(second) | {"seq": 3, "kind": "revert", "value": None, "reverts": 2})
+    for lines in ([first, second], [first, second, undone]):
+        (tmp_path / "d.jsonl").write_text("\n".join([head, *lines]), "utf-8")
+        with closing(DecisionLog(tmp_path / "b.sqlite")) as log:
+            with pytest.raises(RunError, match="damaged"):
+                log.import_jsonl(tmp_path / "d.jsonl", "h")
+            assert log.events() == []
 
 
 def test_a_correction_may_not_take_the_place_of_a_suggestion() -> None:

@@ -7,7 +7,7 @@ import sys
 import threading
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 import pandas as pd
@@ -37,6 +37,7 @@ REVIEWER = "dashboard"
 """Who decides where nobody is named."""
 
 
+_Event = TypeVar("_Event", Event, Event | None)
 _seen = threading.local()
 """The books that one script (a thread of its own) has read: a correction that somebody makes meanwhile waits for the
 next script, so that positions of suggestions stay what they are from the first line to the last.
@@ -167,30 +168,28 @@ def leave_out(name: str, row_id: int, who: str = REVIEWER) -> Event:
 
 def _own(name: str, act: Callable[[corrections.Table], Event]) -> Event:
     loaded = book(name)
-    event = act(corrections.Table(loaded.schema, loaded.rows, loaded.diagnosis, loaded.patches))
+    return _seen_anew(act(corrections.Table(loaded.schema, loaded.rows, loaded.diagnosis, loaded.patches)))
+
+
+def _seen_anew(event: _Event) -> _Event:
+    """The event of an act that may have brought a correction or taken one away: the books are looked up again."""
     look_anew()
     return event
 
 
 def undo(name: str, who: str = REVIEWER, second: bool = False) -> Event | None:
     """Takes back the newest decision (second: second opinion) of this person."""
-    event = log(name).undo(who, second)
-    look_anew()
-    return event
+    return _seen_anew(log(name).undo(who, second))
 
 
 def redo(name: str, who: str = REVIEWER, second: bool = False) -> Event | None:
     """Takes back the newest undo of this person."""
-    event = log(name).redo(who, second)
-    look_anew()
-    return event
+    return _seen_anew(log(name).redo(who, second))
 
 
 def revert(name: str, seq: int, who: str = REVIEWER) -> Event:
     """Takes back any one event, whoever made it, and keeps the later ones."""
-    event = log(name).revert(seq, who)
-    look_anew()
-    return event
+    return _seen_anew(log(name).revert(seq, who))
 
 
 def newest(name: str) -> int:

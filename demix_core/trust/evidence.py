@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from demix_core.decisions import OWN_FROM, live
+from demix_core.decisions import are_own, live
 from demix_core.errors import InputError
 from demix_core.store import Run
 from demix_core.trust.draws import (
@@ -131,7 +131,7 @@ def suspects(
     kind: ErrorType, diagnosis: pd.DataFrame, patches: pd.DataFrame, events: Sequence[Event], draws: Sequence[Draw]
 ) -> Suspects:
     """Of one type, from the tables of a run, its decision log and its draws."""
-    mine = patches[(patches["error_type"] == kind.value) & (patches["patch_id"] < OWN_FROM)]
+    mine = patches[(patches["error_type"] == kind.value) & ~are_own(patches)]
     rows, row_of = np.unique(mine["row_id"].to_numpy(np.int64), return_inverse=True)
     verdict = np.full(len(mine), OPEN, np.int8)
     judged = judged_patches(events)

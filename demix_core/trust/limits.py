@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from demix_core.decisions import OWN_FROM
+from demix_core.decisions import are_own
 from demix_core.errors import InputError, RunError
 from demix_core.store import Run, write_json
 from demix_core.types import ErrorType
@@ -49,7 +49,7 @@ def passing(diagnosis: pd.DataFrame, patches: pd.DataFrame, limits: dict[ErrorTy
     keep = np.ones(len(patches), bool)
     kinds = patches["error_type"].to_numpy(str)
     for kind, limit in limits.items():
-        mine = (kinds == kind.value) & (patches["patch_id"] < OWN_FROM).to_numpy()
+        mine = (kinds == kind.value) & ~are_own(patches)
         score = diagnosis.set_index("row_id")[kind.probability_column]
         keep[mine] = score.reindex(patches["row_id"].to_numpy()[mine]).to_numpy() >= limit
     return keep

@@ -41,28 +41,14 @@ from tests.dashboard.browser import (
 
 pytestmark = pytest.mark.browser
 TYPED = 300
+RUNS = "keys map fields late taken robbed behind own button screen links two hands taught example".split()
+"""A run for each test that decides something."""
 
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("workspace")
-    for name in (
-        "keys",
-        "map",
-        "fields",
-        "late",
-        "taken",
-        "own",
-        "behind",
-        "robbed",
-        "button",
-        "screen",
-        "links",
-        "two",
-        "hands",
-        "taught",
-        "example",
-    ):
+    for name in RUNS:
         fake_run.make(folder / "runs" / name, n=3000 if name == "keys" else 1500)
     return folder
 
@@ -378,9 +364,8 @@ def test_a_person_corrects_what_nobody_suggested(
     export(run, tmp_path / "out.csv")
     cleaned = pd.read_csv(tmp_path / "out.csv", dtype=str, keep_default_na=False)
     differs = (cleaned != run.rows().astype(str)).to_numpy()
-    assert sorted(cleaned.columns[differs.any(0)]) == ["age", "income"] and np.flatnonzero(differs.any(1)).tolist() == [
-        row
-    ]
+    assert sorted(cleaned.columns[differs.any(0)]) == ["age", "income"]
+    assert np.flatnonzero(differs.any(1)).tolist() == [row]
     assert errors_of(page) == []
     page.close()
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import deciding, services, texts
+from dashboard import deciding, inspector, services, texts
 from demix_core.decisions import OWN_FROM
 from demix_core.errors import RunError
 from tests.dashboard.test_pages import html
@@ -61,6 +61,10 @@ def test_a_correction_in_view_that_somebody_takes_back_leaves_its_row(row: int, 
     app.button(key="correct_save").click().run()
     assert not app.exception and state.patch >= OWN_FROM and texts.BY_HAND in html(app)
     (event,) = services.events("fake")
+    services.note("fake", state.patch, "asked")
+    services.look_anew()  # the app's script is a thread of its own
+    in_row = inspector.decided_words(services.book("fake"), event, {state.patch})
+    assert in_row.endswith("corrected by hand hours → 12")
     services.log("fake").revert(event.seq, "bob")
     app.run()
     assert not app.exception and (state.row, state.patch) == (row, None)
@@ -69,6 +73,7 @@ def test_a_correction_in_view_that_somebody_takes_back_leaves_its_row(row: int, 
     assert not app.exception
     said = "\n".join(m.value for m in app.markdown)
     assert f"**{texts.EVENT_WORDS['correct']}** row {row}: hours → `12`" in said
+    assert f"**{texts.EVENT_WORDS['note']}** on row {row}: “asked”" in said
 
 
 def test_a_row_is_left_out_and_the_history_says_so(row: int, open_app: Open) -> None:
@@ -80,7 +85,7 @@ def test_a_row_is_left_out_and_the_history_says_so(row: int, open_app: Open) -> 
     assert not app.exception and texts.CORRECTED_OUT.format(row=row) in html(app)
     assert services.changes("fake")["action"].tolist() == ["drop"]
     app.switch_page("views/history.py").run()
-    assert any("leave out" in m.value for m in app.markdown)
+    assert any(texts.LEFT_OUT in m.value for m in app.markdown)
     for page in ("check", "export", "team", "rounds", "thresholds", "influence", "drift"):
         app.switch_page(f"views/{page}.py").run()
         assert not app.exception, page
