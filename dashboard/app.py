@@ -11,7 +11,7 @@ if str(ROOT) not in sys.path:  # `streamlit run` puts only this file's folder on
 
 import streamlit as st  # noqa: E402  (the path comes first)
 
-from dashboard import address, components, deciding, garbage, guide, services, texts, together, widgets  # noqa: E402
+from dashboard import address, components, deciding, garbage, guide, pulse, services, texts, together, widgets  # noqa: E402
 from dashboard.state import get  # noqa: E402
 from demix_core.errors import DemixError  # noqa: E402
 
@@ -80,8 +80,7 @@ try:
     get().go("")
     widgets.run_picker(get(), services.run_names())
     together.reviewer_field(get())
-    if services.is_done(get().run):
-        together.follow(get())
+    pulse.begin(get())
     guide.sidebar(get(), on_review=not page.url_path)
     widgets.lost(get())
     if page.url_path:  # the review is the default page: it says its address itself, when it has heard the keys
@@ -93,3 +92,5 @@ try:
         services.load_ahead()
 except DemixError as error:
     st.error(str(error), icon=":material/error:")
+finally:  # a page may stop early
+    pulse.end(get())

@@ -19,6 +19,9 @@ STATES = ("open", "accepted", "edited", "rejected")
 DRAWN = "drawn"
 """The order of the queue that a sample for review comes in: the selection's own."""
 
+MOST_MISSES = 5
+"""A browser that does not see the page after so many times will not see it the next time either."""
+
 LARGEST_FIRST = ("confidence", "uncertainty", "gain", "benefit", "taught")
 """Orders of the queue that begin with the largest value."""
 
@@ -79,8 +82,10 @@ class State:
     """One tab. Views call the transitions below and never assign.
 
     reviewer: who sits here, named: by the person rather than by default; drawn, looked: the newest event of the log
-    when the screen was last drawn, and when the present suggestion came into view; blind: the review shows the person's
-    part of a second review, and none of the decisions; lost: why the run that the address named can't be shown.
+    when the screen was last drawn, and when the present suggestion came into view; scripts: how often it was drawn;
+    beat: the pulse that the last script heard; misses: how often running the browser had not seen all of it; blind: the
+    review shows the person's part of a second review, and none of the decisions; lost: why the run that the address
+    named can't be shown.
     """
 
     run: str | None = None
@@ -88,6 +93,9 @@ class State:
     reviewer: str = ""
     named: bool = False
     drawn: int = 0
+    scripts: int = 0
+    beat: int = 0
+    misses: int = 0
     looked: int = 0
     blind: bool = False
     patch: int | None = None
@@ -134,6 +142,16 @@ class State:
     def draw(self, newest: int) -> None:
         """The screen is about to show everything up to this event of the log."""
         self.drawn = newest
+        self.scripts += 1
+
+    def hear_beat(self, beat: int) -> None:
+        """The script answers this beat of the pulse with a whole page."""
+        self.beat = beat
+
+    def missed(self, script: int) -> bool:
+        """Whether the page is to be drawn again, as the browser saw no later script than this one; not for ever."""
+        self.misses = self.misses + 1 if script < self.scripts else 0
+        return 0 < self.misses <= MOST_MISSES
 
     def go_blind(self, on: bool) -> None:
         """Into the blind second review, or out of it: the review begins anew, with nothing in view."""

@@ -1,4 +1,4 @@
-"""Several people at one run: who sits at this tab, and that others' decisions come into view by themselves."""
+"""Several people at one run: who sits at this tab."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from urllib.parse import unquote
 
 import streamlit as st
 
-from dashboard import components, services, texts, widgets
-from dashboard.state import LONGEST_NAME, State, get
+from dashboard import components, texts, widgets
+from dashboard.state import LONGEST_NAME, State
 
-POLL_SECONDS = 2.0
 NOBODY = "reviewer"
 
 
@@ -43,15 +42,3 @@ def _rename(state: State, name: str) -> None:
     """Another person sits down: a blind review was somebody else's."""
     state.go_blind(False)
     state.name(name)
-
-
-def follow(state: State) -> None:
-    """Draws the page again when somebody else has decided something; looks every two seconds, and draws nothing."""
-    run = str(state.run)
-    state.draw(services.newest(run))
-    st.fragment(_look, run_every=POLL_SECONDS)(run)
-
-
-def _look(run: str) -> None:
-    if services.newest(run) > get().drawn:
-        st.rerun()

@@ -34,6 +34,7 @@ _keys = st.components.v2.component("demix_keys", js=_source("keys.js"), isolate_
 
 
 _address = st.components.v2.component("demix_address", js=_source("address.js"), isolate_styles=False)
+_pulse = st.components.v2.component("demix_pulse", js=_source("pulse.js"), isolate_styles=False)
 _tour = st.components.v2.component("demix_tour", js=_source("tour.js"), isolate_styles=False)
 
 
@@ -115,6 +116,11 @@ def remember(name: str, named: bool) -> None:
 def tour(data: dict[str, Any]) -> None:
     """The guided tour; data as tour.js reads it."""
     _tour(key="tour", data=data, height=1)
+
+
+def pulse(script: int, seconds: float) -> None:
+    """Says every so many seconds what the browser has seen; its news: st.session_state["pulse"]["seen"]."""
+    _pulse(key="pulse", data={"script": script, "every": 1000 * seconds}, height=1, on_seen_change=_nothing)
 
 
 def keys(focus: str, nonce: str, heard: int, review: bool, sheet: dict[str, Any]) -> None:

@@ -124,6 +124,7 @@ export default function ({ data, parentElement }) {
   else if (data.offer && !remembered() && !shared.veil && !shared.offer) offer();
   if (!data.offer && shared.offer) { shared.offer.remove(); shared.offer = null; }
   return () => {
+    if (parentElement.isConnected) return;     // a later call took this one's place while it was still being loaded
     if (shared.veil) close();
     shared.offer?.remove();
     shared.offer = null;

@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FLAGS = [
     "--headless=new", "--no-sandbox", "--disable-gpu", "--enable-unsafe-swiftshader", "--disable-background-networking",
 ]  # fmt: skip
+LATE_SERVER = Path(__file__).with_name("late_server.py")
 PATIENCE = 60_000  # ms; only reached when something is broken
 
 
@@ -35,12 +36,13 @@ def chromium() -> str:
 
 
 @contextmanager
-def serving(workspace: Path) -> Iterator[str]:
-    """The dashboard on a free port, with its runs in `workspace`; yields its address."""
+def serving(workspace: Path, late: float = 0) -> Iterator[str]:
+    """The dashboard on a free port, with its runs in `workspace`; yields its address. late: see late_server."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "dashboard/app.py", "--server.port", str(port)]
+    streamlit = [str(LATE_SERVER), str(late)] if late else ["-m", "streamlit"]
+    command = [sys.executable, *streamlit, "run", "dashboard/app.py", "--server.port", str(port)]
     command += ["--server.headless", "true", "--", "--workspace", str(workspace)]
     with (workspace / "server.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)

@@ -1013,6 +1013,25 @@ def test_the_tour_is_offered_once_and_walks_by_keyboard(browser: Browser, addres
     page.close()
 
 
+def test_what_was_lost_on_the_way_is_drawn_again(browser: Browser, tmp_path: Path) -> None:
+    """Streamlit forgets the last words of a script when the page's regular look meets its end (its issue 9921)."""
+    fake_run.make(tmp_path / "runs" / "example", n=300)
+    with serving(tmp_path, late=1.2) as address:
+        page = opened(browser, address, "example")
+        page.locator(".demix-offer").get_by_role("button", name="No").click()
+        for wait in (1400, 1600, 1800):  # the next look, two seconds after the last one, meets the end of the script
+            page.wait_for_timeout(wait)
+            page.keyboard.press("t")
+            page.locator('.demix-tour .card[data-step="0"]').wait_for()
+            page.keyboard.press("Escape")
+            page.wait_for_selector(".demix-tour", state="detached")
+        before = page.evaluate("window.demixPulse.script")
+        page.evaluate("window.demixPulse.seen = 0")  # as if the last words had been lost
+        page.wait_for_function(f"window.demixPulse.script > {before}")
+        assert errors_of(page) == []
+        page.close()
+
+
 CONTRAST = """(selector) => [...document.querySelectorAll(selector)]
   .filter((e) => e.checkVisibility() && e.innerText.trim()).slice(0, 40).map((element) => {
     const probe = Object.assign(document.createElement("canvas"), {width: 1, height: 1}).getContext("2d");

@@ -1,0 +1,42 @@
+"""The pulse of a tab: draws the page again when somebody else has decided something, or when its last words were lost.
+
+Streamlit forgets what a script said last when the page's next look at a fragment meets its end on a busy machine (its
+issue 9921): a press had been acted upon, and nobody saw it. So the browser says with every beat what it has seen.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from dashboard import components, services
+from dashboard.state import State, get
+
+SECONDS = 2.0
+
+
+def begin(state: State) -> None:
+    """A script begins to draw: it will show everything that is decided by now."""
+    state.draw(services.newest(str(state.run)) if services.is_done(state.run) else 0)
+
+
+def end(state: State) -> None:
+    """The script has drawn its page: the mark at its end, which is looked at every few seconds by itself."""
+    state.hear_beat(_said().get("beat", 0))
+    st.fragment(_look)()
+
+
+def _said() -> dict[str, Any]:
+    return (st.session_state.get("pulse") or {}).get("seen") or {}
+
+
+def _look() -> None:
+    state = get()
+    components.pulse(state.scripts, SECONDS)
+    said = _said()
+    if said.get("beat", 0) == state.beat:  # the script itself, not a beat
+        return
+    changed = services.is_done(state.run) and services.newest(str(state.run)) > state.drawn
+    if changed or state.missed(said.get("script", 0)):
+        st.rerun()
