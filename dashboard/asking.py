@@ -61,16 +61,17 @@ def _correct(state: State) -> None:
     with st.container(key="correct_box"), st.form("correct", border=False, enter_to_submit=True):
         typed = _right_value(state, book, column, str(cells[column]))
         save, drop = st.columns(2, gap="small")
-        saved = widgets.pressed(
-            state, save.form_submit_button, "Save", "correct_save", type="primary", width="stretch"
-        )  # fmt: skip
-        dropped = widgets.pressed(state, drop.form_submit_button, "Leave the row out", "correct_drop", width="stretch")
-    problem = deciding.correct(state, column, typed) if saved else ""
-    if dropped:
+        buttons = {
+            "correct_save": (save.form_submit_button, "Save"),
+            "correct_drop": (drop.form_submit_button, "Leave the row out"),
+        }
+        wanted = widgets.pressed_of(state, buttons, type="primary", width="stretch")
+    problem = deciding.correct(state, column, typed) if wanted == "correct_save" else ""
+    if wanted == "correct_drop":
         deciding.leave_out(state)
     if problem:
         st.error(problem, icon=":material/error:")
-    elif saved or dropped:
+    elif wanted:
         st.rerun()
     st.caption(texts.CORRECTION_WORDS)
 

@@ -14,7 +14,7 @@ from dashboard import charts, deciding, palette, review, services, texts
 from dashboard.review import Book
 from dashboard.services import Distribution, Explanation, Training
 from dashboard.state import STATES, State
-from dashboard.widgets import changed, dark, empty, glyph, keep, pill, pressed, type_colour
+from dashboard.widgets import changed, dark, empty, glyph, keep, pill, pressed_of, type_colour
 from demix_core.types import ErrorType, Event
 
 CARD_HEIGHT, PANEL_HEIGHT = 122, 228
@@ -158,21 +158,25 @@ def edit_form(state: State, book: Book, patch: pd.Series) -> None:
         else:
             value = _own_value(patch, start)
         save, drop, cancel = st.columns(3, gap="small")
-        saved = pressed(state, save.form_submit_button, "Save", "edit_save", type="primary", width="stretch")
-        dropped = pressed(state, drop.form_submit_button, "Leave row out", "edit_drop", width="stretch")
-        cancelled = pressed(state, cancel.form_submit_button, "Cancel", "edit_cancel", width="stretch")
-    own, refused = services.own_value(book.name, int(patch["patch_id"]), str(value)) if saved else ("", "")
-    if refused:
-        st.error(refused, icon=":material/error:")
+        buttons = {
+            "edit_save": (save.form_submit_button, "Save"),
+            "edit_drop": (drop.form_submit_button, "Leave row out"),
+            "edit_cancel": (cancel.form_submit_button, "Cancel"),
+        }
+        wanted = pressed_of(state, buttons, type="primary", width="stretch")
+    if not wanted:
         return
-    if saved:
+    if wanted == "edit_save":
+        own, refused = services.own_value(book.name, int(patch["patch_id"]), str(value))
+        if refused:
+            st.error(refused, icon=":material/error:")
+            return
         deciding.save_edit(state, own)
-    elif dropped:
+    elif wanted == "edit_drop":
         deciding.drop_row(state)
-    elif cancelled:
+    else:
         state.edit(False)
-    if saved or dropped or cancelled:
-        st.rerun()
+    st.rerun()
 
 
 def _own_weight(patch: pd.Series, start: float) -> float:

@@ -83,8 +83,18 @@ def pressed(state: State, button: Callable[..., Any], label: str, key: str, **op
 
     button: st.button or form_submit_button of where it stands.
     """
-    button(label, key=key, on_click=state.press, args=(key,), **options)
-    return state.take_press(key)
+    return bool(pressed_of(state, {key: (button, label)}, **options))
+
+
+def pressed_of(state: State, buttons: dict[str, tuple[Callable[..., Any], str]], **options: Any) -> str:
+    """The key of the button that was pressed of several side by side, each (button, label), the first of them main; ''.
+
+    Asked once all are drawn: the script may be interrupted at each, and a press taken by then would be lost.
+    """
+    for key, (button, label) in buttons.items():
+        button(label, key=key, on_click=state.press, args=(key,), **options)
+        options.pop("type", None)
+    return next((key for key in buttons if state.take_press(key)), "")
 
 
 def turn_to(state: State, page: str) -> NoReturn:

@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard import widgets
 from dashboard.deciding import following
-from dashboard.state import State
+from dashboard.state import MOST_MISSES, State
 from demix_core.types import ErrorType
 
 
@@ -153,3 +153,32 @@ def test_a_press_that_nobody_takes_is_forgotten() -> None:
     state.press("note_save")
     state.forget_presses()
     assert not state.take_press("note_save")
+
+
+def test_a_press_outlives_an_interruption_at_the_next_button() -> None:
+    """Each button is a place where another message may interrupt the script: what was typed is not lost with it."""
+    state, interrupted = State(), [True]
+
+    def second(label: str, **_: object) -> None:
+        if interrupted.pop():
+            raise InterruptedError(label)
+
+    buttons = {"edit_save": (lambda label, **_: None, "Save"), "edit_cancel": (second, "Cancel")}
+    state.press("edit_save")
+    with pytest.raises(InterruptedError):
+        widgets.pressed_of(state, buttons)
+    interrupted.append(False)
+    assert widgets.pressed_of(state, buttons) == "edit_save"
+    assert not state.take_press("edit_save"), "and it is acted upon once"
+
+
+def test_a_page_that_was_not_seen_is_drawn_again_but_not_for_ever() -> None:
+    state = State()
+    state.draw(0)
+    assert not state.missed(state.scripts)
+    again = 0
+    while state.missed(0):
+        state.draw(0)
+        again += 1
+    assert again == MOST_MISSES
+    assert not state.missed(state.scripts) and state.missed(0), "seen once, it is looked after anew"
