@@ -32,11 +32,14 @@ def _said() -> dict[str, Any]:
 
 
 def _look() -> None:
-    state = get()
-    components.pulse(state.scripts, SECONDS)
-    said = _said()
-    if said.get("beat", 0) == state.beat:  # the script itself, not a beat
+    state, said = get(), _said()
+    beats = said.get("beat", 0) != state.beat
+    seen = int(said.get("script", 0)) if beats else state.scripts  # a look brings none of the page along
+    components.pulse(seen, SECONDS)
+    if not beats:
         return
+    if said.get("asked") and (state.asking or state.editing):
+        return  # somebody types: a page that is drawn again takes the focus away, and what is typed next goes nowhere
     changed = services.is_done(state.run) and services.newest(str(state.run)) > state.drawn
-    if changed or state.missed(said.get("script", 0)):
+    if changed or state.missed(seen):
         st.rerun()

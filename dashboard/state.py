@@ -83,9 +83,9 @@ class State:
 
     reviewer: who sits here, named: by the person rather than by default; drawn, looked: the newest event of the log
     when the screen was last drawn, and when the present suggestion came into view; scripts: how often it was drawn;
-    beat: the pulse that the last script heard; misses: how often running the browser had not seen all of it; blind: the
-    review shows the person's part of a second review, and none of the decisions; lost: why the run that the address
-    named can't be shown.
+    beat: the pulse that the last script heard; behind: the script that the browser had not seen by the last beat;
+    misses: how often running the page was drawn again for that; blind: the review shows the person's part of a second
+    review, and none of the decisions; lost: why the run that the address named can't be shown.
     """
 
     run: str | None = None
@@ -95,6 +95,7 @@ class State:
     drawn: int = 0
     scripts: int = 0
     beat: int = 0
+    behind: int = 0
     misses: int = 0
     looked: int = 0
     blind: bool = False
@@ -149,9 +150,15 @@ class State:
         self.beat = beat
 
     def missed(self, script: int) -> bool:
-        """Whether the page is to be drawn again, as the browser saw no later script than this one; not for ever."""
-        self.misses = self.misses + 1 if script < self.scripts else 0
-        return 0 < self.misses <= MOST_MISSES
+        """Whether the page is to be drawn again, as the browser has seen no later script than this one: at the second
+        beat that says so, for the first may have crossed the page on its way; and not for ever.
+        """
+        if script >= self.scripts:
+            self.behind = self.misses = 0
+            return False
+        first, self.behind = self.behind != self.scripts, self.scripts
+        self.misses += not first
+        return not first and self.misses <= MOST_MISSES
 
     def go_blind(self, on: bool) -> None:
         """Into the blind second review, or out of it: the review begins anew, with nothing in view."""

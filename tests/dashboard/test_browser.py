@@ -41,7 +41,7 @@ from tests.dashboard.browser import (
 
 pytestmark = pytest.mark.browser
 TYPED = 300
-RUNS = "keys map fields late taken robbed behind own button screen links two hands taught example".split()
+RUNS = "keys map fields late taken robbed behind typing own button screen links two hands taught example".split()
 """A run for each test that decides something."""
 
 
@@ -1030,6 +1030,33 @@ def test_what_was_lost_on_the_way_is_drawn_again(browser: Browser, tmp_path: Pat
         page.wait_for_function(f"window.demixPulse.script > {before}")
         assert errors_of(page) == []
         page.close()
+
+
+def test_what_others_decide_comes_into_view_once_a_note_is_written(
+    browser: Browser, address: str, workspace: Path
+) -> None:
+    page = opened(browser, address, "typing")
+    _, patch = current(page)
+    page.keyboard.press("n")
+    page.locator(".st-key-note_box input:focus").wait_for()
+    page.keyboard.type("seen by ")
+    with closing(Run(workspace / "runs" / "typing").decisions()) as log:
+        log.accept(elsewhere(workspace / "runs" / "typing", patch), "somebody else")
+    page.wait_for_function(f"window.demixPulse.beat > {page.evaluate('window.demixPulse.beat') + 2}")
+    page.keyboard.type("both of us", delay=20)  # a page drawn again would have taken the focus away
+    page.keyboard.press("Enter")
+    page.get_by_text("Note: row").wait_for()
+    wait_decided(page, 3)
+    notes = [e for e in Run(workspace / "runs" / "typing").decisions().events() if e.kind is DecisionKind.NOTE]
+    assert [(e.patch_ids, e.reason) for e in notes] == [((patch,), "seen by both of us")]
+    assert errors_of(page) == []
+    page.close()
+
+
+def elsewhere(run: Path, patch: int) -> list[int]:
+    """Three suggestions that are not in view."""
+    ids = Run(run).suggested()["patch_id"]
+    return [int(i) for i in ids[ids != patch].tail(3)]
 
 
 CONTRAST = """(selector) => [...document.querySelectorAll(selector)]
