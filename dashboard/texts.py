@@ -394,7 +394,7 @@ NOTHING_SUGGESTED = "Nothing is suggested for this type, so there is nothing to 
 THRESHOLD_KEPT = "Kept in the run: the queue of the review hides {n} below {at:.2f}. Nothing is lost; move it back."
 THRESHOLD_BELOW = (
     "Rows below {made:.2f} have no suggestion, so the review can't show them. Suggestions can be made again from "
-    "{at:.2f} on; decisions made so far are put aside then."
+    "{at:.2f} on; what is decided stays decided."
 )
 EVERYWHERE_HELP = "Wider, and holds even when you choose the threshold after looking at these figures."
 RECALL_UNKNOWN = (

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from demix_core.decisions import DECIDES, STANDS, DecisionLog, PatchState, live, replay
+from demix_core.decisions import DECIDES, OWN_FROM, STANDS, DecisionLog, PatchState, live, replay
 from demix_core.errors import InputError, RunError
 from demix_core.store import Run, now, write_json
 from demix_core.types import DROP_VALUE, Action, DecisionKind, ErrorType, Event
@@ -34,13 +34,16 @@ DEGREES = ((0.0, "slight"), (0.2, "fair"), (0.4, "moderate"), (0.6, "substantial
 
 @dataclass(frozen=True)
 class Draw:
-    """A sample of decided patches for one second reviewer. drawn_by: who asked for it; made: ISO time, UTC."""
+    """A sample of decided patches for one second reviewer. drawn_by: who asked for it; made: ISO time, UTC; about: the
+    suggestions that it was drawn from, as renumber was told, 0: those that were made first.
+    """
 
     reviewer: str
     patch_ids: tuple[int, ...]
     seed: int
     drawn_by: str
     made: str
+    about: int = 0
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,7 @@ def draw(run: Run, reviewer: str, size: int = DRAW, seed: int = 0, drawn_by: str
     if size < 1:
         raise InputError(f"A second review needs at least one suggestion, not {size}.")
     with closing(run.decisions()) as log:
-        events = log.events()
+        events, about = log.events(), log.about()
     taken = assigned(draws(run), name)
     ids = sample(run.patches(), events, name, size, seed, taken)
     if not ids:
@@ -123,7 +126,7 @@ def draw(run: Run, reviewer: str, size: int = DRAW, seed: int = 0, drawn_by: str
             f"There is nothing to draw for {name}: a second review needs suggestions that somebody else has decided "
             f"and that {name} has not judged yet."
         )
-    made = Draw(name, ids, seed, drawn_by, now())
+    made = Draw(name, ids, seed, drawn_by, now(), about)
     stamp = made.made.replace(":", "").replace("-", "")[:15]
     write_json(run / FOLDER / f"{stamp}-{uuid.uuid4().hex[:8]}.json", asdict(made), durable=True)
     return made
@@ -171,6 +174,20 @@ def draws(run: Run) -> list[Draw]:
         except (TypeError, KeyError, ValueError) as error:
             raise RunError(f"'{path}' is no sample of a second review; remove it and draw again.") from error
     return sorted(found, key=lambda d: d.made)
+
+
+def renumber(run: Run, numbers: Mapping[int, int], about: int) -> None:
+    """The samples in terms of suggestions made anew, once however often it is called. numbers: new id by old id."""
+    for path in sorted((run / FOLDER).glob("*.json")):
+        content = run.json(f"{FOLDER}/{path.name}")
+        if content.get("about", 0) == about:
+            continue
+        ids = [numbers.get(i, i if i >= OWN_FROM else None) for i in content["patch_ids"]]
+        left = [i for i in ids if i is not None]
+        if left:
+            write_json(path, content | {"patch_ids": left, "about": about}, durable=True)
+        else:
+            path.unlink()
 
 
 def assigned(drawn: Iterable[Draw], reviewer: str) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,6 +66,7 @@ class DecisionLog:
         self._engine = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
         self._read_lock = threading.Lock()
         self._seen: list[Event] = []
+        self._about = 0
         self._replayed: tuple[int, dict[int, PatchState]] = (0, {})
         sa.event.listen(self._engine, "connect", _prepare)
         try:
@@ -156,10 +157,16 @@ class DecisionLog:
             raise _failure(str(self._engine.url.database), error) from error
 
     def events(self) -> list[Event]:
-        """The whole history, oldest first. Events never change, so only those since the last look are read."""
+        """The whole history, oldest first. Events never change, so only those since the last look are read, unless all
+        were restated meanwhile.
+        """
         with self._read_lock:
             try:
                 with self._engine.connect() as connection:
+                    connection.exec_driver_sql("BEGIN")  # one moment for both
+                    about = _read_about(connection)
+                    if about != self._about:
+                        self._about, self._seen = about, []
                     self._seen += _read(connection, self._seen[-1].seq if self._seen else 0)
             except DatabaseError as error:
                 raise _failure(str(self._engine.url.database), error) from error
@@ -168,20 +175,62 @@ class DecisionLog:
     def replay(self) -> dict[int, PatchState]:
         """What stands for each patch that was decided."""
         events = self.events()
-        newest, states = self._replayed
-        if events and events[-1].seq != newest:
-            states = replay(events)
-            self._replayed = (events[-1].seq, states)
-        return dict(states)
+        newest = events[-1].seq if events else 0
+        if newest != self._replayed[0]:
+            self._replayed = (newest, replay(events))
+        return dict(self._replayed[1])
 
-    def export_jsonl(self, path: Path, input_hash: str) -> None:
-        """Writes a header line with the hash of the input table, then one line per event. Atomic."""
-        header = {"format": FORMAT, "version": VERSION, "input_sha256": input_hash}
+    # ---- suggestions made anew --------------------------------------------------------------------------------
+    def about(self) -> int:
+        """The suggestions that the events speak of, as restate was told; 0: those they were first made for."""
+        try:
+            with self._engine.connect() as connection:
+                return _read_about(connection)
+        except DatabaseError as error:
+            raise _failure(str(self._engine.url.database), error) from error
+
+    def copy_to(self, path: Path) -> None:
+        """The log as it is, as a file of its own. StorageError: it can't be written, or is there already."""
+        try:
+            with self._engine.connect() as connection:
+                connection.exec_driver_sql("VACUUM INTO ?", (str(path),))
+        except OperationalError as error:
+            raise _failure(str(path), error) from error
+
+    def restate(self, choose: Callable[[list[Event]], Sequence[Event]], about: int) -> None:
+        """Puts choose(events) in the place of all events, in one step, whoever else has the log open; their numbers go
+        on from the last one. about: what they speak of from now on; nothing happens where the log says so already.
+        """
+        try:
+            with self._engine.connect() as connection:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                if _read_about(connection) == about:
+                    return
+                events = _read(connection)
+                connection.execute(_EVENTS.delete())
+                _insert_all(connection, choose(events), first=events[-1].seq + 1 if events else None)
+                connection.exec_driver_sql(f"PRAGMA user_version = {int(about)}")
+                connection.commit()
+        except OperationalError as error:
+            raise _failure(str(self._engine.url.database), error) from error
+
+    def export_jsonl(self, path: Path, input_hash: str, suggestions: Mapping[str, Any] | None = None) -> None:
+        """Writes a header line with the hash of the input table, then one line per event. Atomic.
+
+        suggestions: what those that are spoken of say (carrying.said_of), for a run that numbers them otherwise.
+        """
+        header = {"format": FORMAT, "version": VERSION, "input_sha256": input_hash, "suggestions": suggestions or {}}
         lines = [json.dumps(d, ensure_ascii=False) for d in (header, *map(asdict, self.events()))]
         write_file(Path(path), lambda temporary: temporary.write_text("\n".join(lines) + "\n", "utf-8"), durable=True)
 
-    def import_jsonl(self, path: Path, input_hash: str) -> int:
-        """Appends the events of an export, all or none; returns their number. RunError: another input, or damaged."""
+    def import_jsonl(
+        self, path: Path, input_hash: str,
+        carry: Callable[[list[Event], Mapping[str, Any]], Sequence[Event]] | None = None,
+    ) -> int:  # fmt: skip
+        """Appends the events of an export, all or none; returns their number. RunError: another input, or damaged.
+
+        carry(events, suggestions of the header): what they come to in this log's run; None: they are taken as they are.
+        """
         name = Path(path).name
         try:
             header, *rows = [json.loads(t) for t in Path(path).read_text("utf-8").split("\n") if t.strip()]
@@ -195,16 +244,15 @@ class DecisionLog:
         for event in events:
             if event.kind is DecisionKind.CORRECT:
                 own_patch(event)  # damaged ones are found before anything is written
-        self._append_all(events)
-        return len(events)
+        said = header.get("suggestions") or {}
+        carried = carry(events, said) if carry is not None and said else events
+        self._append_all(carried)
+        return len(carried)
 
     def _append_all(self, events: Sequence[Event]) -> None:
         with self._engine.connect() as connection:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
-            new: dict[int | None, int | None] = {None: None}
-            for e in events:
-                row = _row(e.kind, e.patch_ids, e.reviewer, e.value, e.reason, e.query, new.get(e.reverts), e.time)
-                new[e.seq] = _insert(connection, row)
+            _insert_all(connection, events)
             connection.commit()
 
     def _add(self, kind: DecisionKind, ids: Iterable[int], reviewer: str, value: str | None = None,
@@ -333,6 +381,14 @@ def _insert(connection: sa.Connection, row: dict[str, Any]) -> int:
     return int(key[0])
 
 
+def _insert_all(connection: sa.Connection, events: Sequence[Event], first: int | None = None) -> None:
+    """Events with numbers of their own, which what they take back goes by. first: the new number of the first one."""
+    new: dict[int | None, int | None] = {None: None}
+    for i, e in enumerate(events):
+        row = _row(e.kind, e.patch_ids, e.reviewer, e.value, e.reason, e.query, new.get(e.reverts), e.time)
+        new[e.seq] = _insert(connection, row if first is None else row | {"seq": first + i})
+
+
 def _reverting(events: Sequence[Event], seq: int, reviewer: str, reason: str) -> dict[str, Any]:
     found = next((e for e in live(events) if e.seq == seq), None)
     if found is None:
@@ -352,6 +408,10 @@ def _row(kind: DecisionKind, ids: Iterable[int], reviewer: str, value: str | Non
 def _read(connection: sa.Connection, after: int = 0) -> list[Event]:
     wanted = _EVENTS.select().where(_EVENTS.c.seq > after).order_by(_EVENTS.c.seq)
     return [_event(dict(row)) for row in connection.execute(wanted).mappings()]
+
+
+def _read_about(connection: sa.Connection) -> int:
+    return int(connection.exec_driver_sql("PRAGMA user_version").scalar() or 0)
 
 
 def _event(row: dict[str, Any]) -> Event:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from demix_core.carrying import into, said_of
 from demix_core.decisions import DecisionLog, with_own
 from demix_core.errors import InputError
 from demix_core.repairs.apply import as_in_file, plan, write, write_changes_csv
@@ -60,7 +61,7 @@ def export(
             return _write(run, patches, log, source, out, digest, with_weights)
     with tempfile.TemporaryDirectory() as scratch, closing(DecisionLog(Path(scratch) / "decisions.sqlite")) as log:
         if decisions is not None:
-            log.import_jsonl(decisions, digest)
+            log.import_jsonl(decisions, digest, into(run))
         elif chosen:
             log.accept(chosen, REVIEWER, query=_query(accept, min_confidence))
         return _write(run, patches, log, source, out, digest, with_weights)
@@ -98,6 +99,6 @@ def _write(
     changed, decided = (out.with_name(f"{out.stem}.{what}") for what in ("changes.csv", "decisions.jsonl"))
     write(table, changes, out, with_weights)
     write_changes_csv(changes, changed)
-    log.export_jsonl(decided, digest)
+    log.export_jsonl(decided, digest, said_of(patches, events))
     files = (out, changed, decided)
     return Exported(len(changes.cells), len(changes.dropped), len(changes.weights), with_weights, files)

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from demix_core.carrying import renew_decisions
 from demix_core.classifiers.detect import Case
 from demix_core.classifiers.placed import Known, Placed, place
 from demix_core.columns import labels, to_numeric
@@ -64,7 +65,6 @@ from demix_core.work import (
     diagnosis_table,
     evidence_of,
     gains_of,
-    retire_decisions,
 )
 
 ROW_ID = "row_id"
@@ -261,7 +261,7 @@ class Update:
         )
         made = suggest(evidence, called)
         patches = self._patches(made)
-        retire_decisions(out, patches)
+        renew_decisions(out, patches)
         for name in SHARED:
             write_file(out / name, lambda p, name=name: shutil.copyfile(self.run / name, p))  # type: ignore[misc]
         self._write_table(out)

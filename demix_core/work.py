@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from demix_core.ahead import Ahead, pays
+from demix_core.carrying import renew_decisions
 from demix_core.classifiers.described import Scale
 from demix_core.classifiers.detect import Case, Detection, Standing, detect, within
 from demix_core.classifiers.planted import calibrate
@@ -350,7 +351,7 @@ class Work:
             lambda p: save_record(Repairs(evidence.learned, slopes, len(self.train.y), evidence.groups), p),
         )
         patches = patch_table([vars(p) | {"gain": g} for p, g in zip(made.patches, gains, strict=True)])
-        retire_decisions(run, patches)
+        renew_decisions(run, patches, self.dataset.train_ids.tolist(), run.rows())
         write_table(run / "patches.parquet", patches)
         write_json(run / "suggest.json", {"declined": declined(made)})
         write_table(run / "diagnosis.parquet", self._diagnosis(evidence))
@@ -528,19 +529,6 @@ def predictions_of(evidence: Evidence) -> dict[str, object]:
         "predicted_probability": likely[np.arange(n), best].astype(np.float32),
         "given_probability": likely[np.arange(n), evidence.given.astype(int)].astype(np.float32),
     }
-
-
-def retire_decisions(run: Run, patches: pd.DataFrame) -> None:
-    """Puts a decision log aside (decisions.1.sqlite, …) when the patches it speaks of are about to change."""
-    if not (run / "decisions.sqlite").exists():
-        return
-    if (run / "patches.parquet").exists() and run.suggested().astype(str).equals(patches.astype(str)):
-        return
-    number = 1 + len(list(run.path.glob("decisions.*.sqlite")))
-    for suffix in ("-wal", "-shm", ""):
-        old = run / f"decisions.sqlite{suffix}"
-        if old.exists():
-            old.replace(run / f"decisions.{number}.sqlite{suffix}")
 
 
 def _save_detection(folder: Path, found: Detection) -> None:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from dashboard.services.results import log
 from dashboard.services.runs import run_path
+from demix_core import carrying
 from demix_core.repairs import apply
 from demix_core.store import Run, storing
 
@@ -79,5 +80,7 @@ def decisions_file(name: str) -> bytes:
     """The whole log as decisions.jsonl, which `apply --decisions` replays."""
     run = Run.open(run_path(name))
     path = run.path / "export" / export_names(name)["decisions"]
-    log(name).export_jsonl(path, run.manifest().inputs["train"]["sha256"])
+    decided = log(name)
+    said = carrying.said_of(run.suggested(), decided.events())
+    decided.export_jsonl(path, run.manifest().inputs["train"]["sha256"], said)
     return path.read_bytes()

@@ -1,0 +1,178 @@
+"""Decisions carried to other suggestions for the same table: made anew in the run, or in another run of the table.
+
+A suggestion is the same where it says the same of the same cell. What was decided of one that is not made any more is
+kept where a person stated what is right there: as an edit of what is suggested for that cell now, else as a correction.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import zlib
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+
+from demix_core.agreement import renumber
+from demix_core.decisions import OWN_FIELDS, OWN_FROM, replay
+from demix_core.errors import RunError
+from demix_core.store import Run, patch_table
+from demix_core.types import DROP_VALUE, Action, DecisionKind, Event
+
+SAME = ("row_id", "error_type", "action", "column", "partner", "old", "new")
+"""What makes a suggestion the same as another."""
+CELL = (Action.RELABEL, Action.IMPUTE, Action.SWAP)
+"""What changes a cell."""
+
+Said = tuple[Any, ...]
+"""A suggestion as its SAME fields."""
+
+
+def fingerprint(patches: pd.DataFrame) -> int:
+    """Which suggestions these are, 1 … 2³¹ − 1: what is suggested, under which numbers."""
+    text = patches.astype(str).to_csv(index=False, lineterminator="\n")
+    return zlib.crc32(text.encode()) % (2**31 - 1) + 1
+
+
+def said_by(patches: pd.DataFrame) -> dict[int, Said]:
+    """What each suggestion says, by its id."""
+    columns = [patches["patch_id"], *(patches[name] for name in SAME)]
+    return {
+        int(i): (int(row), *("" if t is None else str(t) for t in texts))
+        for i, row, *texts in zip(*columns, strict=True)
+    }
+
+
+def said_of(patches: pd.DataFrame, events: Sequence[Event]) -> dict[str, list[Any]]:
+    """What the suggestions say that events speak of, for the header of an export."""
+    spoken = {i for e in events for i in e.patch_ids}
+    return {str(i): list(said) for i, said in said_by(patches).items() if i in spoken}
+
+
+def carry(
+    events: Sequence[Event], before: Mapping[int, Said], after: pd.DataFrame, rows: Collection[int]
+) -> list[Event]:
+    """The events in terms of other suggestions; their numbers and times stay, those that come to nothing are left out.
+
+    before: what the suggestions said that the events speak of; after: those that are made now; rows: the training rows.
+    """
+    moved = _Moved(before, after, rows)
+    standing = {(i, state.seq) for i, state in replay(events).items()}
+    kept: dict[int, Event] = {}
+    for e in events:
+        if e.reverts is not None:
+            was = kept.get(e.reverts)
+            now = replace(e, patch_ids=was.patch_ids) if was else None
+        elif e.kind is DecisionKind.CORRECT:
+            now = e if json.loads(e.value or "{}").get("row_id") in moved.rows else None
+        else:
+            now = moved.event(e, stands=all((i, e.seq) in standing for i in e.patch_ids))
+        if now is not None:
+            kept[e.seq] = now
+    return list(kept.values())
+
+
+class _Moved:
+    """Where suggestions went. numbers: new id by old id; own patches keep theirs."""
+
+    def __init__(self, before: Mapping[int, Said], after: pd.DataFrame, rows: Collection[int]) -> None:
+        by_words = {said: i for i, said in said_by(after).items()}
+        self.before, self.after, self.rows = before, after, set(rows)
+        self.numbers = {i: by_words[said] for i, said in before.items() if said in by_words}
+
+    def event(self, e: Event, stands: bool) -> Event | None:
+        """A decision, note or second opinion; stands: it is what holds of all it speaks of."""
+        ids = [self.numbers.get(i, i if i >= OWN_FROM else None) for i in e.patch_ids]
+        left = tuple(i for i in ids if i is not None)
+        if left:
+            return replace(e, patch_ids=left)
+        by_hand = len(e.patch_ids) == 1 and not e.query and e.patch_ids[0] in self.before
+        if stands and by_hand and e.kind in (DecisionKind.ACCEPT, DecisionKind.EDIT):
+            return self._restated(e)
+        return None
+
+    def _restated(self, e: Event) -> Event | None:
+        """What a person said is right there, of a suggestion that is not made any more."""
+        row, error_type, action, column, _, old, new = self.before[e.patch_ids[0]]
+        value = e.value if e.kind is DecisionKind.EDIT else DROP_VALUE if action == Action.DROP else new
+        if row not in self.rows or (action == Action.SWAP and e.kind is DecisionKind.ACCEPT):
+            return None
+        mine = self.after[self.after["row_id"] == row].sort_values("confidence")
+        if value == DROP_VALUE:
+            patch = {"error_type": error_type, "action": Action.DROP.value, "column": "", "old": "", "new": ""}
+        elif action == Action.REWEIGHT:
+            mine, patch = mine[mine["action"] == Action.REWEIGHT], {}
+        else:
+            mine = mine[(mine["column"] == column) & mine["action"].isin(CELL)]
+            action = Action.IMPUTE.value if action == Action.SWAP else action
+            patch = {"error_type": error_type, "action": action, "column": column, "old": old, "new": value}
+        if len(mine):
+            return replace(e, kind=DecisionKind.EDIT, patch_ids=(int(mine["patch_id"].iloc[-1]),), value=value)
+        if not patch:
+            return None
+        text = json.dumps({name: ({"row_id": row} | patch)[name] for name in OWN_FIELDS}, ensure_ascii=False)
+        return replace(e, kind=DecisionKind.CORRECT, patch_ids=(OWN_FROM + secrets.randbelow(2**31),), value=text)
+
+
+# ---- in a run ----------------------------------------------------------------------------------------------------
+
+
+def into(run: Run) -> Callable[[list[Event], Mapping[str, Any]], list[Event]]:
+    """For DecisionLog.import_jsonl: decisions of another run of the same table become those of this one."""
+    after, rows = run.suggested(), [int(i) for i in run.diagnosis()["row_id"]]
+
+    def carried(events: list[Event], suggestions: Mapping[str, Any]) -> list[Event]:
+        try:
+            before = {int(i): (int(said[0]), *map(str, said[1:])) for i, said in suggestions.items()}
+            if any(len(said) != len(SAME) for said in before.values()):
+                raise ValueError
+        except (ValueError, TypeError, IndexError) as error:
+            raise RunError("The suggestions that these decisions speak of can't be read; export them again.") from error
+        return carry(events, before, after, rows)
+
+    return carried
+
+
+def renew_decisions(
+    run: Run, patches: pd.DataFrame, rows: Collection[int] = (), table: pd.DataFrame | None = None
+) -> None:
+    """Before other suggestions are written: the log speaks of those from now on, and a copy of it as it was is kept
+    (decisions.1.sqlite, …). What is decided by now is carried along where the suggestions so far were made for the same
+    table; else the review begins anew. May be killed at any moment and called again.
+
+    patches: what is suggested from now on; rows: ids of the training rows; table: texts of the file by row id, None:
+    another one than before.
+    """
+    path = run / "decisions.sqlite"
+    if not path.exists():
+        return
+    before = run.suggested() if (run / "patches.parquet").exists() else patch_table([])
+    if before.astype(str).equals(patches.astype(str)):
+        return
+    number = 1 + len(list(run.path.glob("decisions.*.sqlite")))
+    aside, about = run / f"decisions.{number}.sqlite", fingerprint(patches)
+    try:
+        with closing(run.decisions()) as log:
+            was = log.about()
+            if was == about:  # done already, and killed before the suggestions were written
+                return
+            known = said_by(before) if was in (0, fingerprint(before)) and made_for(before, table) else {}
+            log.copy_to(aside)
+            renumber(run, _Moved(known, patches, rows).numbers, about)
+            log.restate(lambda events: carry(events, known, patches, rows) if known else [], about)
+    except RunError:  # no log at all: out of the way, as it is
+        path.replace(aside)
+
+
+def made_for(patches: pd.DataFrame, table: pd.DataFrame | None) -> bool:
+    """Whether every cell that suggestions change stands in this table as they say."""
+    if table is None or patches.empty or not patches["row_id"].isin(table.index).all():
+        return False
+    cells = patches[patches["action"].isin(CELL)]
+    return all(
+        column in table and str(table.at[row, column]) == old
+        for row, column, old in zip(cells["row_id"], cells["column"], cells["old"], strict=True)
+    )
