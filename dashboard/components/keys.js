@@ -59,7 +59,9 @@ function enter(field) {
   field.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", code: "Enter", keyCode: 13, bubbles: true }));
 }
 
-function giveBack(event) {                     // the dialog took the focus away again: what is typed is still for its field
+// The dialog may take the focus away again, at once or after the first letters: what is typed is still for its field, until
+// the person goes elsewhere by the mouse or by Tab.
+function giveBack(event) {
   const field = shared.held;
   if (!field?.isConnected || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key.length === 1) field.focus();   // the letter itself follows the focus
@@ -84,7 +86,7 @@ function focusField(wish) {
   const look = () => {                         // for a while, as Streamlit renders the field late and sets the caret itself
     const field = fieldIn(box);
     if (field && field !== found) {
-      found = field;
+      found = shared.held = field;
       frames = Math.max(frames, 20);
       for (const event of ["keydown", "pointerdown", "input"]) field.addEventListener(event, stop);
     }
@@ -97,7 +99,6 @@ function focusField(wish) {
       if (!typed && field.selectionEnd - field.selectionStart !== field.value.length) field.select();
     }
     const late = waits() && performance.now() < until;
-    shared.held = frames > 0 ? field : null;
     if (frames-- > 0 || late) requestAnimationFrame(look);
     else if (waits()) shared.ahead = null;
   };
@@ -225,6 +226,7 @@ function send() {
 const early = (event) => !!(shared.ahead && event.composedPath()[0].closest?.(boxOf(shared.ahead.question)));
 
 function first(event) {                        // before the map, which has keys of its own, may take what is typed ahead
+  if (event.key === "Tab") shared.held = null;
   if (shared.open || (typing(event) && !early(event))) return;
   if (collect(event)) event.stopImmediatePropagation();
   else giveBack(event);
@@ -260,4 +262,5 @@ export default function ({ data, parentElement, setStateValue }) {
   window.addEventListener("keydown", (event) => shared.first(event), true);
   window.addEventListener("keydown", (event) => shared.pressed(event));
   window.addEventListener("click", (event) => shared.chosen(event), true);
+  window.addEventListener("pointerdown", () => { shared.held = null; }, true);
 }
