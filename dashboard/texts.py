@@ -618,7 +618,7 @@ FIRST_ROUND = (
 )
 NEXT_ROUND = (
     "The table as your decisions make it, {rows} of it changed, diagnosed with the same settings as a run of its own. "
-    "This run stays as it is."
+    "What you rejected stays rejected there. This run stays as it is."
 )
 NEXT_ROUND_FITS = (
     "Your own model's predictions were of the table as it was: the next round fits a network to the labels."

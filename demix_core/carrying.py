@@ -1,4 +1,4 @@
-"""Decisions carried to other suggestions for the same table: made anew in the run, or in another run of the table.
+"""Decisions carried to other suggestions: made anew in the run, in another run of the table, or in the next round.
 
 A suggestion is the same where it says the same of the same cell. What was decided of one that is not made any more is
 kept where a person stated what is right there: as an edit of what is suggested for that cell now, else as a correction.
@@ -14,6 +14,7 @@ from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from demix_core.agreement import renumber
@@ -26,6 +27,11 @@ SAME = ("row_id", "error_type", "action", "column", "partner", "old", "new")
 """What makes a suggestion the same as another."""
 CELL = (Action.RELABEL, Action.IMPUTE, Action.SWAP)
 """What changes a cell."""
+
+REJECTED = "rejected.parquet"
+"""In a later round's folder: what was rejected in the round before."""
+BEFORE = "rejected in the round before"
+"""The query of such a decision."""
 
 Said = tuple[Any, ...]
 """A suggestion as its SAME fields."""
@@ -41,7 +47,7 @@ def said_by(patches: pd.DataFrame) -> dict[int, Said]:
     """What each suggestion says, by its id."""
     columns = [patches["patch_id"], *(patches[name] for name in SAME)]
     return {
-        int(i): (int(row), *("" if t is None else str(t) for t in texts))
+        int(i): (int(row), *("" if pd.isna(t) else str(t) for t in texts))
         for i, row, *texts in zip(*columns, strict=True)
     }
 
@@ -176,3 +182,38 @@ def made_for(patches: pd.DataFrame, table: pd.DataFrame | None) -> bool:
         column in table and str(table.at[row, column]) == old
         for row, column, old in zip(cells["row_id"], cells["column"], cells["old"], strict=True)
     )
+
+
+# ---- from round to round -----------------------------------------------------------------------------------------
+
+
+def rejections(run: Run, moved: Mapping[int, int]) -> pd.DataFrame:
+    """What stands rejected, for the next round: SAME and reviewer. moved: new row id by old id, of rows that stay."""
+    with closing(run.decisions()) as log:
+        events = log.events()
+    words, by = said_by(run.suggested()), {e.seq: e.reviewer for e in events}
+    lines = [
+        (moved[words[i][0]], *words[i][1:], by[state.seq])
+        for i, state in sorted(replay(events).items())
+        if state.kind is DecisionKind.REJECT and i in words and words[i][0] in moved
+    ]
+    return pd.DataFrame(lines, columns=[*SAME, "reviewer"]).astype({"row_id": np.int64})
+
+
+def reject_again(run: Run, patches: pd.DataFrame) -> None:
+    """Where a later round suggests what was rejected in the round before, it stands rejected, as a decision made by a
+    filter: it teaches nothing, and one press takes it back. Nothing happens to what was spoken of in this round.
+    """
+    if not (run / REJECTED).is_file():
+        return
+    known = {said: i for i, said in said_by(patches).items()}
+    table = run.table(REJECTED)
+    lines = zip(table["reviewer"], zip(*(table[name] for name in SAME), strict=True), strict=True)
+    with closing(run.decisions()) as log:
+        spoken = {i for e in log.events() for i in e.patch_ids}
+        ids: dict[str, list[int]] = {}
+        for who, said in lines:
+            if (i := known.get((int(said[0]), *said[1:]))) is not None and i not in spoken:
+                ids.setdefault(str(who), []).append(i)
+        for who, mine in ids.items():
+            log.reject(mine, who, query=BEFORE)

@@ -6,6 +6,7 @@ and the rest move up. The later run remembers where it comes from, so that decis
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from demix_core.carrying import REJECTED, rejections
 from demix_core.errors import InputError
 from demix_core.exporting import export
 from demix_core.repairs.apply import Changes, plan
@@ -55,8 +57,9 @@ class Start:
 def next_round(before: Run, out: Path) -> Start:
     """Write the cleaned table into `before` and the origin into the run folder `out`, which lies beside it.
 
-    Same settings, same validation, test and weights files, same rows held out. InputError: nothing that changes the
-    table is accepted. StorageError: it can't be written.
+    Same settings, same validation, test and weights files, same rows held out; what was rejected stays rejected where
+    it is suggested again (carrying.reject_again). InputError: nothing that changes the table is accepted.
+    StorageError: it can't be written.
     """
     with closing(before.decisions()) as log:
         chosen = plan(before.patches(), log.replay())
@@ -75,6 +78,7 @@ def next_round(before: Run, out: Path) -> Start:
     with storing(out):
         out.mkdir(parents=True, exist_ok=True)
     write_json(out / ORIGIN, asdict(origin))
+    write_table(out / REJECTED, rejections(before, _moved(before, origin.dropped)))
     _keep_split(before, out, origin.dropped)
     validation, test, weights = (files.get(role) for role in ("validation", "test", "weights"))
     settings = Settings.from_dict(manifest.settings)
@@ -126,7 +130,7 @@ def compare_runs(before: Run, after: Run) -> dict[str, Any]:
         )
     first, second = before.diagnosis().set_index("row_id"), after.diagnosis().set_index("row_id")
     dropped = _dropped(before, after)
-    moved = {old: new for new, old in enumerate(i for i in range(len(before.rows())) if i not in dropped)}
+    moved = _moved(before, dropped)
     first = first[[i in moved for i in first.index]].rename(index=moved)
     common = first.index.intersection(second.index)
     if not len(common):
@@ -155,6 +159,11 @@ def _dropped(before: Run, after: Run) -> frozenset[int]:
             f"{left:,}; compare runs of the same table, or of the table cleaned by the decisions as they stand."
         )
     return dropped
+
+
+def _moved(before: Run, dropped: Collection[int]) -> dict[int, int]:
+    """Where rows move up to as others are dropped: new id by old id."""
+    return {old: new for new, old in enumerate(i for i in range(len(before.rows())) if i not in dropped)}
 
 
 def _of_type(a: pd.DataFrame, b: pd.DataFrame, kind: ErrorType) -> dict[str, Any]:

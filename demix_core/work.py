@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from demix_core.ahead import Ahead, pays
-from demix_core.carrying import renew_decisions
+from demix_core.carrying import reject_again, renew_decisions
 from demix_core.classifiers.described import Scale
 from demix_core.classifiers.detect import Case, Detection, Standing, detect, within
 from demix_core.classifiers.planted import calibrate
@@ -353,6 +353,7 @@ class Work:
         patches = patch_table([vars(p) | {"gain": g} for p, g in zip(made.patches, gains, strict=True)])
         renew_decisions(run, patches, self.dataset.train_ids.tolist(), run.rows())
         write_table(run / "patches.parquet", patches)
+        reject_again(run, patches)
         write_json(run / "suggest.json", {"declined": declined(made)})
         write_table(run / "diagnosis.parquet", self._diagnosis(evidence))
         return ("patches.parquet", "suggest.json", "diagnosis.parquet", REPAIRS)

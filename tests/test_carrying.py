@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,8 @@ from hypothesis import strategies as st
 
 from demix_core import work
 from demix_core.agreement import draw, draws
-from demix_core.carrying import carry, fingerprint, made_for, renew_decisions, said_by, said_of
+from demix_core.carrying import BEFORE, carry, fingerprint, made_for, reject_again, renew_decisions, said_by, said_of
+from demix_core.cli import main
 from demix_core.corrections import Table, correct, leave_out
 from demix_core.decisions import OWN_FROM, DecisionLog, replay, with_own
 from demix_core.errors import RunError
@@ -23,9 +25,16 @@ from demix_core.exporting import export
 from demix_core.pipeline import diagnose
 from demix_core.repairs.apply import plan
 from demix_core.store import Run, patch_table
+from demix_core.trust.evidence import judged_patches
 from demix_core.types import DROP_VALUE, Action, DecisionKind, Event
 from tests import tiny
 from tests.dashboard import fake_run
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Run(fake_run.make(tmp_path / "run", n=300))
+
 
 ROWS, WORDS = range(6), ("x", "y", "z")
 DECIDED = ("accept", "reject", "edit", "drop", "note", "revert")
@@ -133,6 +142,13 @@ def test_what_nobody_stated_is_asked_again() -> None:
     assert elsewhere == [], "the row is no training row any more"
 
 
+def test_a_suggestion_says_the_same_before_and_after_it_was_written(run: Run) -> None:
+    made = [suggestion(0, 1, "reweight", "0.5"), suggestion(1, 2, "drop", ""), suggestion(2, 3, "impute", "x")]
+    fresh = patch_table(made)
+    fresh.to_parquet(run / "patches.parquet")
+    assert said_by(run.suggested()) == said_by(fresh) and fingerprint(run.suggested()) == fingerprint(fresh)
+
+
 def test_of_a_bulk_decision_what_is_still_suggested_stays() -> None:
     before = patch_table([suggestion(i, i, "impute", "x") for i in range(4)])
     after = patch_table(
@@ -175,11 +191,6 @@ def test_a_restated_log_that_fails_is_as_it_was(tmp_path: Path) -> None:
 
 
 # ---- a run -------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Run:
-    return Run(fake_run.make(tmp_path / "run", n=300))
 
 
 def renewed(run: Run, drop: int) -> pd.DataFrame:
@@ -287,3 +298,36 @@ def test_only_what_is_spoken_of_is_exported(run: Run) -> None:
     events = [Event(1, "", "me", DecisionKind.ACCEPT, (3, OWN_FROM + 1))]
     assert list(said_of(run.suggested(), events)) == ["3"]
     assert Action(said_by(run.suggested())[3][2])
+
+
+def test_what_was_rejected_stays_rejected_in_the_next_round(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work, "project", tiny.flat_map)
+    settings = tiny.settings(tiny.classifier(tmp_path / "dec.safetensors"))
+    first = diagnose(tiny.table(tmp_path / "people.csv"), tmp_path / "people", settings)
+    patches = first.suggested()
+    ids = patches["patch_id"].tolist()
+    with closing(first.decisions()) as log:
+        log.edit(ids[0], DROP_VALUE, "ann")  # a row less, so that the others move up
+        for i in ids[1::2]:
+            log.reject([i], "ann" if i % 3 else "bob")
+        log.reject(ids[2::4], "cid", query="the rest")
+        log.revert(log.newest(), "cid")
+    gone = int(patches["row_id"].iloc[0])
+    assert main(["again", str(first.path)]) == 0
+    second = Run.open(tmp_path / "people-round-2")
+
+    def words(run: Run, ids: Iterable[int], dropped: int) -> set[tuple[object, ...]]:
+        said = said_by(run.suggested())
+        return {(said[i][0] - (dropped < said[i][0]), *said[i][1:]) for i in ids if said[i][0] != dropped}
+
+    wanted = words(first, ids[1::2], gone) & words(second, second.suggested()["patch_id"], len(first.rows()))
+    with closing(second.decisions()) as log:
+        assert wanted and words(second, log.replay(), len(first.rows())) == wanted
+        assert {e.kind for e in log.events()} == {DecisionKind.REJECT} and {e.query for e in log.events()} == {BEFORE}
+        assert {e.reviewer for e in log.events()} <= {"ann", "bob"}
+        assert judged_patches(log.events()) == {}, "as decisions made by a filter, they teach nothing"
+        log.undo("ann")
+        taken_back = set(log.replay())
+        patches = second.suggested()
+        reject_again(second, patches)  # as a stage that is redone does
+        assert set(log.replay()) == taken_back

@@ -274,7 +274,9 @@ ROBBED_LATER = """() => {
 """The same on a busy machine: once some letters were typed into the field itself."""
 
 
-@pytest.mark.parametrize(("name", "hindrance"), [("late", UNREADY), ("taken", TAKEN), ("robbed", ROBBED), ("later", ROBBED_LATER)])
+@pytest.mark.parametrize(
+    ("name", "hindrance"), [("late", UNREADY), ("taken", TAKEN), ("robbed", ROBBED), ("later", ROBBED_LATER)]
+)
 def test_what_is_typed_ahead_waits_until_the_field_takes_it(
     browser: Browser, address: str, workspace: Path, name: str, hindrance: str
 ) -> None:
