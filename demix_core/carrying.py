@@ -81,17 +81,25 @@ def carry(
     return list(kept.values())
 
 
+def _refused(said: Said) -> Said:
+    """What a rejection refuses: of a weight, that there is one at all. Weights move with every change of the table."""
+    return (*said[:-1], "") if said[SAME.index("action")] == Action.REWEIGHT else said
+
+
 class _Moved:
     """Where suggestions went. numbers: new id by old id; own patches keep theirs."""
 
     def __init__(self, before: Mapping[int, Said], after: pd.DataFrame, rows: Collection[int]) -> None:
         by_words = {said: i for i, said in said_by(after).items()}
+        refused = {_refused(said): i for said, i in by_words.items()}
         self.before, self.after, self.rows = before, after, set(rows)
         self.numbers = {i: by_words[said] for i, said in before.items() if said in by_words}
+        self.refused = {i: refused[_refused(said)] for i, said in before.items() if _refused(said) in refused}
 
     def event(self, e: Event, stands: bool) -> Event | None:
         """A decision, note or second opinion; stands: it is what holds of all it speaks of."""
-        ids = [self.numbers.get(i, i if i >= OWN_FROM else None) for i in e.patch_ids]
+        numbers = self.refused if e.kind is DecisionKind.REJECT else self.numbers
+        ids = [numbers.get(i, i if i >= OWN_FROM else None) for i in e.patch_ids]
         left = tuple(i for i in ids if i is not None)
         if left:
             return replace(e, patch_ids=left)
@@ -206,14 +214,14 @@ def reject_again(run: Run, patches: pd.DataFrame) -> None:
     """
     if not (run / REJECTED).is_file():
         return
-    known = {said: i for i, said in said_by(patches).items()}
+    known = {_refused(said): i for i, said in said_by(patches).items()}
     table = run.table(REJECTED)
     lines = zip(table["reviewer"], zip(*(table[name] for name in SAME), strict=True), strict=True)
     with closing(run.decisions()) as log:
         spoken = {i for e in log.events() for i in e.patch_ids}
         ids: dict[str, list[int]] = {}
         for who, said in lines:
-            if (i := known.get((int(said[0]), *said[1:]))) is not None and i not in spoken:
+            if (i := known.get(_refused((int(said[0]), *said[1:])))) is not None and i not in spoken:
                 ids.setdefault(str(who), []).append(i)
         for who, mine in ids.items():
             log.reject(mine, who, query=BEFORE)

@@ -134,6 +134,9 @@ def test_what_nobody_stated_is_asked_again() -> None:
     was, other = suggestion(7, 2, "impute", "x"), suggestion(3, 2, "impute", "y")
     for kind in (DecisionKind.REJECT, DecisionKind.NOTE, DecisionKind.SECOND_ACCEPT):
         assert only(Event(1, "", "me", kind, (7,)), was, other) is None
+    light, lighter = suggestion(7, 2, "reweight", "0.5"), suggestion(1, 2, "reweight", "0.4")
+    weighed = only(Event(1, "", "me", DecisionKind.REJECT, (7,)), light, lighter)
+    assert weighed is not None and weighed.patch_ids == (1,), "no weight at all was wanted"
     by_filter = Event(1, "", "me", DecisionKind.ACCEPT, (7,), query="at least .9")
     assert only(by_filter, was, other) is None, "a filter chose it, nobody looked"
     elsewhere = carry(
@@ -318,7 +321,11 @@ def test_what_was_rejected_stays_rejected_in_the_next_round(tmp_path: Path, monk
 
     def words(run: Run, ids: Iterable[int], dropped: int) -> set[tuple[object, ...]]:
         said = said_by(run.suggested())
-        return {(said[i][0] - (dropped < said[i][0]), *said[i][1:]) for i in ids if said[i][0] != dropped}
+        return {
+            (said[i][0] - (dropped < said[i][0]), *said[i][1:-1], "" if said[i][2] == "reweight" else said[i][-1])
+            for i in ids
+            if said[i][0] != dropped
+        }
 
     wanted = words(first, ids[1::2], gone) & words(second, second.suggested()["patch_id"], len(first.rows()))
     with closing(second.decisions()) as log:
