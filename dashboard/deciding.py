@@ -105,7 +105,7 @@ def show_view(state: State, view: View) -> None:
     """Filters and order of a saved view."""
     filters, sort, ascending = address.read_queue(view)
     state.show_view(filters, sort, ascending)
-    state.settled = False
+    state.settled = None
 
 
 def clear_filters(state: State) -> None:
@@ -120,8 +120,10 @@ def filter_reviewers(state: State, names: tuple[str, ...]) -> None:
 
 
 def settle(state: State, book: Book, panels: Sequence[str]) -> None:
-    """After an arrival by a link: what this run does not know is dropped, kept rows are selected again. Once."""
-    if state.settled:
+    """After an arrival by a link, or when suggestions were made anew: what this run does not know is dropped, kept rows
+    are selected again. Once for each version of the run.
+    """
+    if state.settled == book.version:
         return
     f, names = state.filters, {c.name for c in book.schema.columns}
     state.filters = replace(
@@ -134,15 +136,16 @@ def settle(state: State, book: Book, panels: Sequence[str]) -> None:
         state.sort, state.ascending = State.sort, State.ascending
     state.colour = state.colour if state.colour in review.colour_choices(book.schema) else State.colour
     state.panel = state.panel if state.panel in panels else State.panel
-    if state.patch is not None and state.patch in book.patch_at:
-        look_at_position(state, book, book.patch_at[state.patch])
+    at = book.patch_at.get(state.patch) if state.patch is not None else None
+    if at is not None and state.row in (None, book.patches["row_id"].iloc[at]):
+        look_at_position(state, book, at)
     elif state.row is not None and state.row in book.row_at:
         look_at_row(state, state.row)
     else:
         state.look_at(None, None)
     if state.selection is None and state.selection_key:
         _select_again(state, book)
-    state.settled = True
+    state.settled = book.version
 
 
 def _select_again(state: State, book: Book) -> None:

@@ -85,7 +85,8 @@ class State:
     when the screen was last drawn, and when the present suggestion came into view; scripts: how often it was drawn;
     beat: the pulse that the last script heard; behind: the script that the browser had not seen by the last beat;
     misses: how often running the page was drawn again for that; blind: the review shows the person's part of a second
-    review, and none of the decisions; lost: why the run that the address named can't be shown.
+    review, and none of the decisions; lost: why the run that the address named can't be shown;
+    settled: the version of the run that all this was last made to fit.
     """
 
     run: str | None = None
@@ -129,7 +130,7 @@ class State:
     presses: set[str] = field(default_factory=set)
     going: str = ""
     refusal: str = ""
-    settled: bool = False
+    settled: int | None = None
     lock: Any = field(default_factory=threading.RLock, repr=False, compare=False)
     """Streamlit may start the next script while the last one is still ending: only one of them acts at a time."""
 
@@ -174,7 +175,7 @@ class State:
             return
         self.run, self.lost = run, ""
         self.patch = self.row = self.selection = None
-        self.selection_key, self.settled = "", False
+        self.selection_key, self.settled = "", None
         self.token += 1
         self.filters, self.influence = Filters(), InfluenceChoice()
         self.colour, self.page, self.editing, self.message = "Error type", 1, False, ""

@@ -844,3 +844,20 @@ def test_after_thirty_decisions_it_is_said_that_they_can_sort_the_queue(run: Pat
         app.button(key="accept").click().run()
         said.append(app.session_state["demix"].message)
     assert [("as you taught" in s) for s in said] == [False, True, False]
+
+
+def test_the_row_in_view_stays_in_view_when_suggestions_are_made_anew(run: Path, open_app: Open) -> None:
+    app = open_app()
+    state, patches = app.session_state["demix"], services.book("fake").patches
+    row = int(patches["row_id"].value_counts().index[0])
+    assert (patches["row_id"] == row).sum() > 1, "of several suggestions one is chosen by its number"
+    state.look_at(row, int(patches.loc[patches["row_id"] == row, "patch_id"].iloc[0]))
+    app.run()
+    turned = pd.read_parquet(run / "patches.parquet")[::-1].reset_index(drop=True)
+    turned.assign(patch_id=np.arange(len(turned))).to_parquet(run / "patches.parquet")
+    app.run()
+    assert not app.exception, app.exception
+    assert state.row == row and services.book("fake").patch_at[state.patch] in np.flatnonzero(turned["row_id"] == row)
+    app.button(key="accept").click().run()
+    (event,) = services.events("fake")
+    assert turned["row_id"].iloc[event.patch_ids[0]] == row, "what is accepted is what was in view"
