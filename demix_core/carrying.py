@@ -12,13 +12,14 @@ import zlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from demix_core.agreement import renumber
-from demix_core.decisions import OWN_FIELDS, OWN_FROM, replay
+from demix_core.decisions import OWN_FIELDS, OWN_FROM, own_patch, replay
 from demix_core.errors import RunError
 from demix_core.store import Run, patch_table
 from demix_core.types import DROP_VALUE, Action, DecisionKind, Event
@@ -66,16 +67,20 @@ def carry(
     before: what the suggestions said that the events speak of; after: those that are made now; rows: the training rows.
     """
     moved = _Moved(before, after, rows)
-    standing = {(i, state.seq) for i, state in replay(events).items()}
+    states = replay(events)
+    standing = {(i, state.seq) for i, state in states.items()}
+    free = after[~after["patch_id"].isin([moved.numbers_for(state.kind).get(i) for i, state in states.items()])]
     kept: dict[int, Event] = {}
     for e in events:
         if e.reverts is not None:
             was = kept.get(e.reverts)
             now = replace(e, patch_ids=was.patch_ids) if was else None
         elif e.kind is DecisionKind.CORRECT:
-            now = e if json.loads(e.value or "{}").get("row_id") in moved.rows else None
+            now = e if own_patch(e)["row_id"] in moved.rows else None
         else:
-            now = moved.event(e, stands=all((i, e.seq) in standing for i in e.patch_ids))
+            now = moved.event(e)
+            if now is None and len(e.patch_ids) == 1 and (e.patch_ids[0], e.seq) in standing:
+                now = moved.restated(e, free)
         if now is not None:
             kept[e.seq] = now
     return list(kept.values())
@@ -96,39 +101,47 @@ class _Moved:
         self.numbers = {i: by_words[said] for i, said in before.items() if said in by_words}
         self.refused = {i: refused[_refused(said)] for i, said in before.items() if _refused(said) in refused}
 
-    def event(self, e: Event, stands: bool) -> Event | None:
-        """A decision, note or second opinion; stands: it is what holds of all it speaks of."""
-        numbers = self.refused if e.kind is DecisionKind.REJECT else self.numbers
+    def numbers_for(self, kind: DecisionKind) -> dict[int, int]:
+        """New id by old id, of what is the same to such a decision."""
+        return self.refused if kind is DecisionKind.REJECT else self.numbers
+
+    def event(self, e: Event) -> Event | None:
+        """A decision, note or second opinion on what is suggested still; None where nothing of it is."""
+        numbers = self.numbers_for(e.kind)
         ids = [numbers.get(i, i if i >= OWN_FROM else None) for i in e.patch_ids]
         left = tuple(i for i in ids if i is not None)
-        if left:
-            return replace(e, patch_ids=left)
-        by_hand = len(e.patch_ids) == 1 and not e.query and e.patch_ids[0] in self.before
-        if stands and by_hand and e.kind in (DecisionKind.ACCEPT, DecisionKind.EDIT):
-            return self._restated(e)
-        return None
+        return replace(e, patch_ids=left) if left else None
 
-    def _restated(self, e: Event) -> Event | None:
-        """What a person said is right there, of a suggestion that is not made any more."""
+    def restated(self, e: Event, free: pd.DataFrame) -> Event | None:
+        """What a person said is right there, of one suggestion that is not made any more; None where nobody did.
+
+        free: the suggestions now that nothing stands decided of.
+        """
+        decides = e.kind in (DecisionKind.ACCEPT, DecisionKind.EDIT) and not e.query
+        if not decides or e.patch_ids[0] not in self.before:
+            return None
         row, error_type, action, column, _, old, new = self.before[e.patch_ids[0]]
         value = e.value if e.kind is DecisionKind.EDIT else DROP_VALUE if action == Action.DROP else new
         if row not in self.rows or (action == Action.SWAP and e.kind is DecisionKind.ACCEPT):
             return None
-        mine = self.after[self.after["row_id"] == row].sort_values("confidence")
+        mine = free[free["row_id"] == row]
         if value == DROP_VALUE:
-            patch = {"error_type": error_type, "action": Action.DROP.value, "column": "", "old": "", "new": ""}
-        elif action == Action.REWEIGHT:
-            mine, patch = mine[mine["action"] == Action.REWEIGHT], {}
+            return _correction(e, row_id=row, error_type=error_type, action=Action.DROP, column="", old="", new="")
+        if action == Action.REWEIGHT:
+            mine = mine[mine["action"] == Action.REWEIGHT]
         else:
             mine = mine[(mine["column"] == column) & mine["action"].isin(CELL)]
-            action = Action.IMPUTE.value if action == Action.SWAP else action
-            patch = {"error_type": error_type, "action": action, "column": column, "old": old, "new": value}
         if len(mine):
             return replace(e, kind=DecisionKind.EDIT, patch_ids=(int(mine["patch_id"].iloc[-1]),), value=value)
-        if not patch:
+        if action == Action.REWEIGHT:  # a correction is of a cell
             return None
-        text = json.dumps({name: ({"row_id": row} | patch)[name] for name in OWN_FIELDS}, ensure_ascii=False)
-        return replace(e, kind=DecisionKind.CORRECT, patch_ids=(OWN_FROM + secrets.randbelow(2**31),), value=text)
+        action = Action.IMPUTE if action == Action.SWAP else action
+        return _correction(e, row_id=row, error_type=error_type, action=action, column=column, old=old, new=value)
+
+
+def _correction(e: Event, **patch: Any) -> Event:
+    text = json.dumps({name: patch[name] for name in OWN_FIELDS}, ensure_ascii=False)
+    return replace(e, kind=DecisionKind.CORRECT, patch_ids=(OWN_FROM + secrets.randbelow(2**31),), value=text)
 
 
 # ---- in a run ----------------------------------------------------------------------------------------------------
@@ -166,8 +179,7 @@ def renew_decisions(
     before = run.suggested() if (run / "patches.parquet").exists() else patch_table([])
     if before.astype(str).equals(patches.astype(str)):
         return
-    number = 1 + len(list(run.path.glob("decisions.*.sqlite")))
-    aside, about = run / f"decisions.{number}.sqlite", fingerprint(patches)
+    aside, about = _aside(run), fingerprint(patches)
     try:
         with closing(run.decisions()) as log:
             was = log.about()
@@ -175,10 +187,18 @@ def renew_decisions(
                 return
             known = said_by(before) if was in (0, fingerprint(before)) and made_for(before, table) else {}
             log.copy_to(aside)
-            renumber(run, _Moved(known, patches, rows).numbers, about)
+            renumber(run, _Moved(known, patches, rows).refused, about)
             log.restate(lambda events: carry(events, known, patches, rows) if known else [], about)
-    except RunError:  # no log at all: out of the way, as it is
-        path.replace(aside)
+    except RunError:  # no log at all, or a damaged one: out of the way, as it is
+        for suffix in ("-wal", "-shm", ""):
+            if (run / f"decisions.sqlite{suffix}").exists():
+                (run / f"decisions.sqlite{suffix}").replace(f"{aside}{suffix}")
+
+
+def _aside(run: Run) -> Path:
+    """Where the next copy of the log goes."""
+    taken = [p.name.split(".")[1] for p in run.path.glob("decisions.*.sqlite")]
+    return run / f"decisions.{1 + max((int(n) for n in taken if n.isdigit()), default=0)}.sqlite"
 
 
 def made_for(patches: pd.DataFrame, table: pd.DataFrame | None) -> bool:
