@@ -59,12 +59,12 @@ function enter(field) {
   field.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", code: "Enter", keyCode: 13, bubbles: true }));
 }
 
-// The dialog may take the focus away again, at once or after the first letters: what is typed is still for its field, until
-// the person goes elsewhere by the mouse or by Tab.
+// The dialog may take the focus away again, at once or after the first letters: what is typed is still for its field, and
+// for nothing else, until the person goes elsewhere by the mouse, Tab or Esc.
 function giveBack(event) {
   const field = shared.held;
   if (!field?.isConnected || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.key.length === 1) field.focus();   // the letter itself follows the focus
+  if (event.key.length === 1) { field.focus(); event.stopImmediatePropagation(); }  // the letter itself follows the focus
   if (event.key === "Enter") { event.preventDefault(); field.focus(); enter(field); }
 }
 
@@ -226,7 +226,7 @@ function send() {
 const early = (event) => !!(shared.ahead && event.composedPath()[0].closest?.(boxOf(shared.ahead.question)));
 
 function first(event) {                        // before the map, which has keys of its own, may take what is typed ahead
-  if (event.key === "Tab") shared.held = null;
+  if (["Tab", "Escape"].includes(event.key)) shared.held = null;
   if (shared.open || (typing(event) && !early(event))) return;
   if (collect(event)) event.stopImmediatePropagation();
   else giveBack(event);

@@ -1,7 +1,8 @@
 // The pulse of a tab: every few seconds it says which script's last words it has seen, so that Python draws again what
 // somebody else changed or what was lost on the way. It stands last on the page: who has it has all that came before.
 // Silent while a script runs, as Streamlit loses the last words of a script that a look meets, and in a hidden tab.
-// data: {script, every}: number of the script that drew this, ms. Out: seen {script, beat, asked}; asked: a question with a field stands open.
+// data: {script, every}: number of the script that drew this, ms. Out: seen {script, beat, asked}; asked: a field that a key
+// opened stands there.
 
 const PATIENCE = 5;                            // beats that a script may take before it is asked after all the same
 const shared = (window.demixPulse ||= { beat: 0, skipped: 0 });

@@ -41,7 +41,7 @@ from tests.dashboard.browser import (
 
 pytestmark = pytest.mark.browser
 TYPED = 300
-RUNS = "keys map fields late taken robbed later behind typing own button screen links two hands taught example".split()
+RUNS = "keys map fields late taken robbed later behind typing given own button screen links two hands taught example".split()
 """A run for each test that decides something."""
 
 
@@ -1042,6 +1042,21 @@ def test_what_was_lost_on_the_way_is_drawn_again(browser: Browser, tmp_path: Pat
         page.wait_for_function(f"window.demixPulse.script > {before}")
         assert errors_of(page) == []
         page.close()
+
+
+def test_letters_for_a_field_that_lost_its_focus_are_no_keys(browser: Browser, address: str, workspace: Path) -> None:
+    page = opened(browser, address, "given")
+    row, patch = current(page)
+    page.keyboard.press("e")
+    field = page.locator(".st-key-edit_box input:focus")
+    field.wait_for()
+    page.wait_for_timeout(800)
+    field.fill("")
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.type("xa1", delay=60)
+    assert page.locator(".st-key-edit_box input").input_value() == "xa1"
+    assert current(page) == (row, patch) and decided(page) == 0
+    page.close()
 
 
 def test_what_others_decide_comes_into_view_once_a_note_is_written(
