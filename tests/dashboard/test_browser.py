@@ -41,7 +41,9 @@ from tests.dashboard.browser import (
 
 pytestmark = pytest.mark.browser
 TYPED = 300
-RUNS = "keys map fields late taken robbed later behind typing given own button screen links two hands taught example".split()
+RUNS = (
+    "keys map fields late taken robbed later behind typing given own button screen links two hands taught example"
+).split()
 """A run for each test that decides something."""
 
 
