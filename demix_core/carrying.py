@@ -6,8 +6,6 @@ kept where a person stated what is right there: as an edit of what is suggested 
 
 from __future__ import annotations
 
-import json
-import secrets
 import zlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
@@ -19,16 +17,14 @@ import numpy as np
 import pandas as pd
 
 from demix_core.agreement import renumber
-from demix_core.decisions import OWN_FIELDS, OWN_FROM, own_patch, replay
+from demix_core.corrections import CELL
+from demix_core.decisions import OWN_FROM, as_own, own_patch, replay
 from demix_core.errors import RunError
 from demix_core.store import Run, patch_table
 from demix_core.types import DROP_VALUE, Action, DecisionKind, Event
 
 SAME = ("row_id", "error_type", "action", "column", "partner", "old", "new")
 """What makes a suggestion the same as another."""
-CELL = (Action.RELABEL, Action.IMPUTE, Action.SWAP)
-"""What changes a cell."""
-
 REJECTED = "rejected.parquet"
 """In a later round's folder: what was rejected in the round before."""
 BEFORE = "rejected in the round before"
@@ -140,8 +136,8 @@ class _Moved:
 
 
 def _correction(e: Event, **patch: Any) -> Event:
-    text = json.dumps({name: patch[name] for name in OWN_FIELDS}, ensure_ascii=False)
-    return replace(e, kind=DecisionKind.CORRECT, patch_ids=(OWN_FROM + secrets.randbelow(2**31),), value=text)
+    patch_id, value = as_own(patch)
+    return replace(e, kind=DecisionKind.CORRECT, patch_ids=(patch_id,), value=value)
 
 
 # ---- in a run ----------------------------------------------------------------------------------------------------
@@ -202,11 +198,11 @@ def _aside(run: Run) -> Path:
 
 
 def made_for(patches: pd.DataFrame, table: pd.DataFrame | None) -> bool:
-    """Whether every cell that suggestions change stands in this table as they say."""
-    if table is None or patches.empty or not patches["row_id"].isin(table.index).all():
+    """Whether every cell that suggestions change stands in this table as they say; no where they change none."""
+    if table is None or not patches["row_id"].isin(table.index).all():
         return False
     cells = patches[patches["action"].isin(CELL)]
-    return all(
+    return not cells.empty and all(
         column in table and str(table.at[row, column]) == old
         for row, column, old in zip(cells["row_id"], cells["column"], cells["old"], strict=True)
     )

@@ -16,6 +16,9 @@ from demix_core.errors import InputError
 from demix_core.repairs.apply import own_value
 from demix_core.types import DROP_VALUE, Action, ErrorType, Event, Schema
 
+CELL = (Action.RELABEL, Action.IMPUTE, Action.SWAP)
+"""What changes a cell."""
+
 
 @dataclass(frozen=True)
 class Table:
@@ -49,7 +52,7 @@ def correct(
             f"'{column}' of row {row_id} holds '{old}' in your file already; give another value, or reject what is "
             "suggested."
         )
-    there = mine[(mine["column"] == column) & mine["action"].isin([Action.RELABEL, Action.IMPUTE, Action.SWAP])]
+    there = mine[(mine["column"] == column) & mine["action"].isin(CELL)]
     if len(there):
         return log.edit(int(there["patch_id"].iloc[-1]), value, who, reason)
     label = column == table.schema.target

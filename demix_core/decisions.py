@@ -94,8 +94,7 @@ class DecisionLog:
 
     def correct(self, patch: Mapping[str, Any], reviewer: str = "", reason: str = "") -> Event:
         """Accepts a patch of the person's own, which comes along. patch: OWN_FIELDS; corrections.py checks it first."""
-        value = json.dumps({name: patch[name] for name in OWN_FIELDS}, ensure_ascii=False)
-        patch_id = OWN_FROM + secrets.randbelow(2**31)
+        patch_id, value = as_own(patch)
         return self._add(DecisionKind.CORRECT, (patch_id,), reviewer, value=value, reason=reason)
 
     def note(self, ids: Iterable[int], reviewer: str = "", reason: str = "") -> Event:
@@ -304,6 +303,13 @@ def replay(events: Sequence[Event]) -> dict[int, PatchState]:
 
 
 # ---- patches that people made themselves ------------------------------------------------------------------------
+
+
+def as_own(patch: Mapping[str, Any]) -> tuple[int, str]:
+    """A new id, and the value of the event that brings such a patch along: OWN_FIELDS as JSON; own_patch reads it."""
+    return OWN_FROM + secrets.randbelow(2**31), json.dumps(
+        {name: patch[name] for name in OWN_FIELDS}, ensure_ascii=False
+    )
 
 
 def own_patch(event: Event) -> dict[str, Any]:
